@@ -1,0 +1,66 @@
+# Everything lands in .venv, nothing outside the project. `make help` lists the targets.
+SHELL  := /bin/bash
+PYTHON ?= python3
+PORT   ?= 8740
+DATA   ?= data
+DEMO   ?=
+BIN    := .venv/bin
+LOCK   := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
+          --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+.PHONY: help setup setup-dev run test tidy check soak bench demo-replay docs lock clean
+
+help:         ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.runtime   ## .venv with what the server needs; .venv/bin/holdfast is the command
+
+setup-dev: .venv/.dev   ## the same with what tests and linters need (the targets below call it)
+
+run: .venv/.runtime     ## serve: make run PORT=8740 DATA=data (DEMO=1: with a demonstration organisation)
+	$(BIN)/holdfast serve --port $(PORT) --data $(DATA) $(if $(DEMO),--demo)
+
+check: .venv/.dev       ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check             ## lint, types and every test but the long ones
+	$(BIN)/pytest -n 2 --dist loadfile -m "not soak"
+
+tidy: .venv/.dev        ## the rules of the code base alone (layers, sizes, banned calls, documents)
+	$(BIN)/pytest -q tests/tidy
+
+soak: .venv/.dev        ## the long runs; takes the full sets from HOLDFAST_CORPUS where it is set
+	$(BIN)/pytest -m soak
+
+bench: .venv/.dev       ## the measurements under benchmarks/; results go to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+demo-replay: .venv/.dev ## recorded typing, saved through a server that is killed again and again
+	$(BIN)/python examples/replay_typing.py $(ARGS)
+
+docs: .venv/.dev        ## write the reference pages that are made from the code
+	$(BIN)/python docs/reference/generate.py
+
+lock: | $(BIN)/pip-compile  ## resolve the dependencies anew into the two lock files
+	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml
+	$(LOCK) --build-deps-for editable --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean:                  ## remove .venv and caches; never data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Holdfast needs Python 3.11 or newer: make setup PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+
+$(BIN)/pip-compile: | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check "pip-tools>=7.6,<8"
+
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-dev.lock
+	touch $@

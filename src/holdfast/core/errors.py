@@ -23,6 +23,7 @@ HoldfastError
 │   ├── StorageCorrupt          the file is damaged: `holdfast doctor` says where
 │   ├── StorageNewer            written by a newer Holdfast: upgrade this one
 │   ├── StorageFailed           any other failure of the store (retryable)
+│   │   └── StorageConstraint   a constraint fired that the checks before it should have caught: nothing of the batch was kept
 │   └── WriterStopped           the writer died while a save waited: its outcome is unknown, send it again (retryable)
 └── UnsafeSettings              the server refuses to start: a setting would break a promise
 
@@ -51,6 +52,7 @@ __all__ = [
     "Reused",
     "Stale",
     "StateError",
+    "StorageConstraint",
     "StorageCorrupt",
     "StorageFailed",
     "StorageFull",
@@ -209,6 +211,11 @@ class StorageNewer(WorldError):
 class StorageFailed(WorldError):
     code = "storage_failed"
     default_hint = "Run `holdfast doctor`."
+
+
+class StorageConstraint(StorageFailed):
+    code = "storage_constraint"
+    default_hint = "Send it again: the batch is redone one mutation at a time."
 
 
 class WriterStopped(WorldError):

@@ -27,7 +27,7 @@ from holdfast.core.entry import Entry, Item, Row
 from holdfast.core.facts import Context, Key, UniqueKey
 from holdfast.core.schema import Schema
 
-__all__ = ["Account", "Batch", "Credential", "Device", "Filter", "Head", "Query", "Reader", "Storage", "Tenant", "Writes"]
+__all__ = ["Account", "Batch", "Credential", "Device", "Filter", "Head", "Query", "Reader", "Seal", "Storage", "Tenant", "Writes"]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -36,6 +36,14 @@ class Head(msgspec.Struct, frozen=True):
     tenant_id: str
     seq: int
     digest: str                     # hex; 64 zeros before the first entry
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """What an entry's digest was made with. Of an erased entry the salt is empty and the digest of its payload is kept; of any
+    other the payload digest is empty here, because it is computed from salt and entry (`core.digest`)."""
+
+    salt: bytes
+    payload_digest: bytes = b""
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -131,6 +139,9 @@ class Reader(Protocol):
         """Entries of the tenant with after < seq <= until, rising; `collections` also lets through entries without a collection."""
 
     async def entry(self, tenant: str, seq: int) -> Entry | None: ...
+    async def seals(self, tenant: str, seqs: Sequence[int]) -> dict[int, Seal]:
+        """What the digests of these entries were made with."""
+
     async def record_entries(self, tenant: str, key: Key, *, after: int = 0, until: int | None = None, not_device: str | None = None,
                              device: str | None = None, descending: bool = False, limit: int | None = None) -> list[Entry]: ...
     async def by_mutation(self, tenant: str, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:

@@ -8,7 +8,10 @@ HoldfastError
 │   ├── LimitExceeded           over one of the named limits
 │   ├── NotSignedIn             no valid credential
 │   ├── Forbidden               signed in, but without the right (never used for records that may not be seen)
-│   └── NotFound                does not exist, or may not be seen: one answer for both
+│   ├── NotFound                does not exist, or may not be seen: one answer for both
+│   ├── MethodNotAllowed        the address exists, the method does not
+│   ├── UnsupportedMedia        a body in a form that is not taken
+│   └── TooSlow                 the call did not arrive in time
 ├── StateError                  the state of the data
 │   ├── Conflict                what was read has changed; carries what stands now
 │   ├── Stale                   If-Match names another revision; carries the current one
@@ -45,6 +48,7 @@ __all__ = [
     "InvalidValue",
     "LimitExceeded",
     "Malformed",
+    "MethodNotAllowed",
     "NotFound",
     "NotSignedIn",
     "Overloaded",
@@ -59,7 +63,9 @@ __all__ = [
     "StorageLocked",
     "StorageNewer",
     "StorageReadOnly",
+    "TooSlow",
     "UnsafeSettings",
+    "UnsupportedMedia",
     "WorldError",
     "WriterStopped",
 ]
@@ -130,6 +136,24 @@ class NotFound(CallerError):
     code = "not_found"
     status = 404
     default_hint = "Check the address; it may also be something you may not see."
+
+
+class MethodNotAllowed(CallerError):
+    code = "method"
+    status = 405
+    default_hint = "Use one of the methods that the Allow header names."
+
+
+class UnsupportedMedia(CallerError):
+    code = "media_type"
+    status = 415
+    default_hint = "Send application/json in UTF-8, not compressed."
+
+
+class TooSlow(CallerError):
+    code = "too_slow"
+    status = 408
+    default_hint = "Send the whole call at once; the same mutation id takes effect once."
 
 
 class StateError(HoldfastError):

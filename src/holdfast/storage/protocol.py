@@ -147,6 +147,12 @@ class Reader(Protocol):
     async def by_mutation(self, tenant: str, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
         """(device, mutation id) -> its entry."""
 
+    async def salts(self, tenant: str, seqs: Sequence[int]) -> dict[int, bytes]:
+        """Salts of entries, to compare a mutation that came again with the hash of the first; erased ones are left out."""
+
+    async def prefixes(self, tenant: str, seqs: Sequence[int]) -> dict[int, str]:
+        """First 8 hex digits of entries' digests: whether a position belongs to this history. Unknown seqs are left out."""
+
     async def activity(self, tenant: str, *, before: int | None, limit: int, actor_id: str | None = None, device_id: str | None = None,
                        collection: str | None = None, record_id: str | None = None, kind: str | None = None,
                        since: int | None = None, until: int | None = None) -> list[Entry]: ...
@@ -167,7 +173,11 @@ class Reader(Protocol):
 
     async def holders(self, tenant: str, uniques: Sequence[UniqueKey]) -> dict[UniqueKey, str]: ...
     async def children(self, tenant: str, collection: str, ref_field: str, parents: Sequence[str]) -> list[Row]: ...
+    async def counts(self, tenant: str, query: Query, by: str) -> dict[str, int]:
+        """How many rows `query` finds for each value of the column `by` (its limit, sort and `after` do not count)."""
+
     async def devices(self, tenant: str, actor_id: str | None = None) -> list[Device]: ...
+    async def devices_named(self, tenant: str, ids: Sequence[str]) -> dict[str, Device]: ...
 
     async def tenant(self, tenant: str) -> Tenant | None: ...
     async def tenants(self) -> list[Tenant]: ...

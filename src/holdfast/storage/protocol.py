@@ -135,7 +135,8 @@ class Reader(Protocol):
     async def head(self, tenant: str) -> Head: ...
     async def rows(self, tenant: str, keys: Sequence[Key]) -> dict[Key, Row]: ...
     async def page(self, tenant: str, query: Query) -> list[Row]: ...
-    async def entries(self, tenant: str, *, after: int, until: int | None = None, limit: int, collections: Sequence[str] | None = None) -> list[Entry]:
+    async def entries(self, tenant: str, *, after: int, until: int | None = None, limit: int,
+                      collections: Sequence[str] | None = None) -> list[Entry]:
         """Entries of the tenant with after < seq <= until, rising; `collections` also lets through entries without a collection."""
 
     async def entry(self, tenant: str, seq: int) -> Entry | None: ...
@@ -146,9 +147,6 @@ class Reader(Protocol):
                              device: str | None = None, descending: bool = False, limit: int | None = None) -> list[Entry]: ...
     async def by_mutation(self, tenant: str, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
         """(device, mutation id) -> its entry."""
-
-    async def salts(self, tenant: str, seqs: Sequence[int]) -> dict[int, bytes]:
-        """Salts of entries, to compare a mutation that came again with the hash of the first; erased ones are left out."""
 
     async def prefixes(self, tenant: str, seqs: Sequence[int]) -> dict[int, str]:
         """First 8 hex digits of entries' digests: whether a position belongs to this history. Unknown seqs are left out."""

@@ -88,6 +88,7 @@ class Unapplied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""                   # for people
     ref: tuple[str, str] | None = None  # missing_ref: (collection, id)
     seq: int = 0                        # the entry that stands against it, where one does
+    held_by: int = 0                    # in an inbox item: the held entry whose change this is
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -49,7 +49,7 @@ class Facts:
     base: int | None = None                             # seq of the mutation's base on this history
     edited_at: int | None = None
     on_behalf_of: str | None = None
-    request: Request = Request()
+    request: Request = field(default_factory=Request)
     refs: Mapping[Key, Row | None] = field(default_factory=dict)         # None or absent: missing
     taken: Mapping[UniqueKey, str] = field(default_factory=dict)         # who holds it: record id
     item: Item | None = None                            # the open inbox item of this device and record

@@ -152,7 +152,7 @@ class Schema:
 
     collections: Mapping[str, Collection]
     digest: str = ""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def children(self, parent: str) -> tuple[tuple[Collection, Field], ...]:
         """The collections with a Ref field to `parent`, with that field."""

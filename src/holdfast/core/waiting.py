@@ -1,0 +1,157 @@
+"""The context of a device in a text: which of the others' changes it had not seen, as they stand after its own.
+
+The server takes the others' entries newer than `base`, each transformed past the device's own later ones (they drop out as
+`base` passes them), and rebases the mutation over those. That list is kept per device, record and Text field (`Context`), and
+can be rebuilt from the log (`rebuild`): an own entry newer than base is needed in its own context, back to its base, and so on.
+
+Tie: of two insertions at one offset the lower `device_id` stands left; pseudo-devices sort lowest, among themselves by seq.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from holdfast.core import text
+from holdfast.core.entry import Entry, TextChange, Waiting
+from holdfast.core.facts import Context
+from holdfast.core.ops import CreateOp, Op, SpliceOp
+from holdfast.core.rivals import reverting_fully
+from holdfast.core.schema import Collection, Kind
+
+__all__ = ["change_of", "gather", "pass_over", "past_identical", "rebuild", "stands_left", "taken_back", "text_fields"]
+
+
+def text_fields(collection: Collection) -> list[str]:
+    return [field.name for field in collection.fields.values() if field.kind is Kind.TEXT]
+
+
+def stands_left(other: str, mine: str, *, other_is_older: bool = True) -> bool:
+    """Whether the insertion of device `other` stands left of `mine` at one offset."""
+    if other == mine or (other.startswith("!") and mine.startswith("!")):
+        return other_is_older
+    return other < mine
+
+
+def change_of(ops: Iterable[Op], name: str, default: str = "") -> TextChange:
+    """What `ops` do to the Text field `name`, as one change. A create inserts what it differs from the default by."""
+    change: TextChange = []
+    path = "/" + name
+    for op in ops:
+        if isinstance(op, SpliceOp):
+            if op.path == path:
+                change = text.compose(change, text.from_edits(op.edits))
+        elif isinstance(op, CreateOp) and op.value.get(name) is not None:
+            change = text.compose(change, text.from_edits(text.diff(default, op.value[name])))
+    return change
+
+
+def pass_over(waiting: Sequence[Waiting], change: TextChange, device_id: str) -> tuple[list[Waiting], TextChange]:
+    """Rebase `change` of `device_id` over what waits; returns what waits after it, and the change as it is applied."""
+    after: list[Waiting] = []
+    for other in waiting:
+        theirs, change = text.transform(other.change, change, stands_left(other.device_id, device_id))
+        after.append(Waiting(other.seq, other.device_id, theirs))
+    return after, change
+
+
+def gather(context: Context | None, name: str, base: int | None, entries_since: Sequence[Entry], default: str) -> list[Waiting]:
+    """What waits for the device in Text field `name`: its context row, without what `base` has passed, and what came since."""
+    seen = base or 0
+    waiting: list[Waiting] = []
+    through = seen
+    if context is not None:
+        waiting = [other for other in context.texts.get(name, ()) if other.seq > seen]
+        through = max(seen, context.through)
+    for entry in entries_since:
+        if entry.seq > through:
+            _arrive(waiting, entry, name, default)
+    return waiting
+
+
+def _arrive(waiting: list[Waiting], entry: Entry, name: str, default: str) -> None:
+    change = change_of(entry.ops, name, default)
+    if change and not _cancelled(waiting, entry, change):
+        waiting.append(Waiting(entry.seq, entry.device_id, change))
+
+
+def _cancelled(waiting: list[Waiting], entry: Entry, change: TextChange) -> bool:
+    """Take back the pair, if `entry` reverts one that waits. Valid only where the inverse, carried past what came between,
+    is the change that arrives; the device's own typing in between can make it another, and then both stay."""
+    reverted = reverting_fully(entry)
+    at = next((i for i, other in enumerate(waiting) if other.seq == reverted), None)
+    if at is None:
+        return False
+    inverse = text.invert_shape(waiting[at].change)
+    between: list[Waiting] = []
+    for other in waiting[at + 1:]:
+        theirs, inverse = text.transform(other.change, inverse, stands_left(other.device_id, waiting[at].device_id))
+        between.append(Waiting(other.seq, other.device_id, theirs))
+    if _shape(inverse) != _shape(change):
+        return False
+    waiting[at:] = between
+    return True
+
+
+def _shape(change: TextChange) -> list[tuple[str, int]]:
+    return [("+", len(part)) if isinstance(part, str) else ("=" if part > 0 else "-", abs(part)) for part in change]
+
+
+def rebuild(
+    entries: Sequence[Entry], own: Callable[[Entry], bool], device_id: str, base: int | None, collection: Collection,
+) -> Context | None:
+    """The context row of a device from all entries of the record (rising), with `base` as the position it has reached. `own`
+    tells its own entries, including those of a device it was forked from."""
+    names = text_fields(collection)
+    texts: dict[str, list[Waiting]] = {name: [] for name in names}
+    through = 0
+    for entry in entries:
+        mine = own(entry)
+        for name in names:
+            default = str(collection.fields[name].default or "")
+            if not mine:
+                _arrive(texts[name], entry, name, default)
+                continue
+            waiting = [other for other in texts[name] if other.seq > (entry.base or 0)]
+            texts[name] = _past_own(waiting, entry, name, default, device_id)
+        if mine:
+            through = entry.seq
+    kept = {name: [other for other in waiting if (base or 0) < other.seq <= through] for name, waiting in texts.items()}
+    return Context(kept, through) if any(kept.values()) else None
+
+
+def _past_own(waiting: list[Waiting], entry: Entry, name: str, default: str, device_id: str) -> list[Waiting]:
+    """What waits after an own entry: past its splices as sent; one that was held is taken back at the entry's seq."""
+    sent = entry.ops if entry.sent is None else entry.sent
+    whole = change_of(sent, name, default)
+    if not whole:
+        return waiting
+    if skipped_as_identical(entry, name):
+        return past_identical(waiting, whole)
+    held = [part.op for part in entry.unapplied if part.waits]
+    for op in sent:
+        change = change_of([op], name, default)
+        if change and op in held:
+            waiting = taken_back(waiting, change, device_id, entry.seq)
+        elif change:
+            waiting = pass_over(waiting, change, device_id)[0]
+    return waiting
+
+
+def taken_back(waiting: Sequence[Waiting], change: TextChange, device_id: str, seq: int) -> list[Waiting]:
+    """What waits for a device after a splice of its own was held at `seq`: on the device the held typing stays on the screen until
+    its entry comes back, so it is an own change followed by its inverse, which waits until `base` has passed `seq`."""
+    after, rebased = pass_over(waiting, change, device_id)
+    return [*after, Waiting(seq, "!", text.invert_shape(rebased))]
+
+
+def skipped_as_identical(entry: Entry, name: str) -> bool:
+    """Whether an own create met the same text, made by somebody else, and so inserted nothing."""
+    created = entry.sent is not None and len(entry.sent) == 1 and isinstance(entry.sent[0], CreateOp)
+    return created and not any(isinstance(op, SpliceOp) and op.path == "/" + name for op in entry.ops)
+
+
+def past_identical(waiting: Sequence[Waiting], change: TextChange) -> list[Waiting]:
+    """What waits once somebody else's equal text counts as one's own: what came after the equal creation, else nothing."""
+    if waiting and waiting[0].change == change:
+        return list(waiting[1:])
+    return []

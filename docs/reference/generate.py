@@ -72,8 +72,8 @@ def errors_page() -> str:
         meaning = meanings.get(error.__name__, "root of the tree").replace("(retryable)", "").strip()
         again = "yes" if error.retryable else "no"
         lines.append(f"| {indent}`{error.__name__}` | `{error.code}` | {error.status} | {again} | {meaning} | {hint} |")
-    return "\n".join([*lines, "", "Anything else that fails is answered with the code `internal`, status 500, and a request id; its text stays",
-                      "in the server's log.", ""])
+    return "\n".join([*lines, "", "Anything else that fails is answered with the code `internal`, status 500 and a request id; its text",
+                      "stays in the server's log.", ""])
 
 
 def unit_of(limit: str) -> str:

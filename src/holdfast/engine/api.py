@@ -20,7 +20,7 @@ from holdfast.core.messages import Problem, PullReply, PushReply, Result
 from holdfast.core.schema import Schema
 from holdfast.storage.protocol import Filter
 
-__all__ = ["Caller", "ListQuery", "Page", "RecordView", "Resolution", "StoreAPI", "Subscription", "problem_of"]
+__all__ = ["Caller", "Filter", "ListQuery", "Page", "RecordView", "Resolution", "StoreAPI", "Subscription", "problem_of"]
 
 RecordView = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""The documents, run: every block of README and docs is executed, parsed, or declared to be plain text."""

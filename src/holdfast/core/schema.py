@@ -87,6 +87,7 @@ class Field:
     choices: tuple[str, ...] | None = None
     scale: int = 2                              # money: digits after the point
     check: Callable[[Any], Any] | None = None
+    constraints: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))   # JSON Schema keywords, for forms and clients
     doc: str = ""
 
 
@@ -144,6 +145,7 @@ class Collection:
     app: str = ""
     doc: str = ""
     title: str = ""                             # field that names a record for people
+    record: str = ""                            # name of the record class: TypeScript type, OpenAPI component
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""The parts of `replay_typing.py`: a recorded trace, the devices that send it, the server that is killed, and the proof."""

@@ -1,0 +1,141 @@
+"""What must hold at the end, asked of the server from outside, and of its files once it is stopped."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from replay.device import CREATION, Board, Device, ReplayFailed
+from replay.server import Server, ServerFailed
+from replay.trace import Save, Trace
+
+__all__ = ["BYTES_PER_KEYSTROKE_MAX", "FLAT_FACTOR_MAX", "LogSize", "Proof", "prove"]
+
+BYTES_PER_KEYSTROKE_MAX = 40.0
+FLAT_FACTOR_MAX = 1.25
+
+
+@dataclass(frozen=True)
+class LogSize:
+    """How many bytes the log takes, and how many keystrokes had been acknowledged by then."""
+
+    log_bytes: int
+    keystrokes: int
+
+
+@dataclass
+class Proof:
+    """Sentences, each with whether it holds."""
+
+    lines: list[tuple[bool, str]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        return all(holds for holds, _ in self.lines)
+
+    def state(self, holds: bool, sentence: str) -> None:
+        self.lines.append((holds, sentence))
+
+    def facts(self) -> dict[str, Any]:
+        return {"holds": self.holds, "proof": [{"holds": holds, "what": sentence} for holds, sentence in self.lines], **self.figures}
+
+
+def prove(trace: Trace, lines: list[list[Save]], board: Board, devices: list[Device], server: Server, *, token: str, record_id: str,
+          sizes: list[LogSize]) -> Proof:
+    """Ask everything. Stops the server before it looks at the files. Raises ReplayFailed or ServerFailed if it cannot ask."""
+    proof = Proof()
+    ask = _asking(server.port, token)
+    text = ask(f"/v1/records/pages/{record_id}")["fields"]["body"]
+    proof.state(text == trace.end, f"the text on the server is the recorded one ({len(text):,} code points{_differs(text, trace.end)})")
+    shown = [device.catch_up() for device in devices]
+    proof.state(all(one == trace.end for one in shown), f"every device that follows the feed shows it too ({len(shown)} devices)")
+    _prove_history(proof, lines, board, devices, _history(ask, record_id))
+    server.stop()
+    _prove_files(proof, server, sizes, sum(save.keystrokes for line in lines for save in line))
+    return proof
+
+
+def _prove_history(proof: Proof, lines: list[list[Save]], board: Board, devices: list[Device], history: list[dict[str, Any]]) -> None:
+    made = sum(map(len, lines)) + 1                     # and the mutation that made the record
+    acknowledged = board.acknowledged
+    entry_of = {entry["mutation_id"]: entry for entry in history}
+    lost = [one for mutation_id, one in acknowledged.items() if entry_of.get(mutation_id, {}).get("seq") != one.seq]
+    proof.state(len(acknowledged) == made, f"every save was acknowledged ({len(acknowledged) - 1:,} of {made - 1:,})")
+    proof.state(not lost, f"every acknowledged save is in the history under the number it was acknowledged with ({len(lost)} are not)")
+    twice = [mutation_id for mutation_id, count in Counter(entry["mutation_id"] for entry in history).items() if count > 1]
+    proof.state(not twice and len(history) == made, f"none is there twice, and nothing else is there ({len(history):,} entries)")
+    broken = sum(not _in_order(device, board, history) for device in devices)
+    proof.state(not broken, "the saves of each device stand in the order in which they were made")
+    proof.figures |= {"saves": made - 1, "entries": len(history), "outcomes": Counter(one.outcome for one in acknowledged.values())}
+
+
+def _in_order(device: Device, board: Board, history: list[dict[str, Any]]) -> bool:
+    """The history comes newest first."""
+    numbers = [board.saves[entry["mutation_id"]].number for entry in history
+               if entry["mutation_id"] in board.saves and board.saves[entry["mutation_id"]].device == device.number]
+    return numbers == sorted(numbers, reverse=True) and (not numbers or numbers[-1] in (CREATION, 0))
+
+
+def _prove_files(proof: Proof, server: Server, sizes: list[LogSize], keystrokes: int) -> None:
+    try:
+        verified = server.facts("verify")
+        proof.state(True, "holdfast verify: the digest chain, the tables against a replay of the log, SQLite's integrity")
+        proof.figures["verify"] = verified
+    except ServerFailed as failure:
+        proof.state(False, f"holdfast verify: {failure}")
+    sizes = [*sizes, log_size(server, keystrokes)]
+    total = sizes[-1].log_bytes / keystrokes
+    proof.state(total <= BYTES_PER_KEYSTROKE_MAX, f"the log takes {total:.1f} bytes a keystroke ({BYTES_PER_KEYSTROKE_MAX:.0f} at most)")
+    proof.figures |= {"keystrokes": keystrokes, "log_bytes": sizes[-1].log_bytes, "log_bytes_per_keystroke": round(total, 2)}
+    if len(sizes) > 1:
+        early, late = sizes[0].log_bytes / sizes[0].keystrokes, _between(sizes[0], sizes[-1])
+        proof.state(late <= early * FLAT_FACTOR_MAX,
+                    f"it does not grow with the text: {early:.1f} bytes for a keystroke up to the middle, {late:.1f} after it")
+        proof.figures |= {"log_bytes_per_keystroke_first_half": round(early, 2), "log_bytes_per_keystroke_second_half": round(late, 2)}
+
+
+def log_size(server: Server, keystrokes: int) -> LogSize:
+    """What the log takes now. Asked of `holdfast doctor`, which reads beside a running server."""
+    return LogSize(server.facts("doctor")["sizes"]["log"], keystrokes)
+
+
+def _between(first: LogSize, second: LogSize) -> float:
+    return (second.log_bytes - first.log_bytes) / max(1, second.keystrokes - first.keystrokes)
+
+
+def _history(ask: Any, record_id: str) -> list[dict[str, Any]]:
+    """All entries about the record, newest first, page by page."""
+    entries: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        page = ask(f"/v1/records/pages/{record_id}/history?limit=1000" + (f"&cursor={cursor}" if cursor else ""))
+        entries += page["entries"]
+        cursor = page["cursor"]
+        if cursor is None:
+            return entries
+
+
+def _asking(port: int, token: str) -> Any:
+    def ask(path: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            response = connection.getresponse()
+            content = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ReplayFailed(f"GET {path} answered {response.status}: {content[:500].decode('utf-8', 'replace')}")
+        return json.loads(content)
+    return ask
+
+
+def _differs(text: str, wanted: str) -> str:
+    if text == wanted:
+        return ""
+    at = next((place for place, (one, other) in enumerate(zip(text, wanted, strict=False)) if one != other), min(len(text), len(wanted)))
+    return f", but the recorded one has {len(wanted):,} and they part at {at:,}"

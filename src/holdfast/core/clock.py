@@ -1,0 +1,95 @@
+"""Hybrid logical clocks: stamps that say which of two concurrent edits of one place is the later one (DESIGN section 5).
+
+A stamp is milliseconds since 1970 and a counter of 16 bits, packed as `ms << 16 | counter`, so that stamps compare as whole
+numbers; as text it is "ms:counter". Knowledge beats clocks: a stamp is compared only between concurrent changes of one place, and
+the one a device gives is corrected before (`decided`). Ties are broken by `device_id`, elsewhere.
+
+Source: S. Kulkarni and others, Logical Physical Clocks (2014). Everything here is a function of its arguments: no clock is read.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from holdfast.core.errors import Malformed
+from holdfast.core.limits import Limits
+
+__all__ = ["COUNTER_BITS", "MS_MAX", "decided", "from_iso", "iso", "pack", "parse", "receive", "render", "tick", "unpack"]
+
+COUNTER_BITS = 16
+MS_MAX = (1 << 47) - 1
+"""Keeps a stamp within 63 bits: the year 6429. A clock beyond it is read as standing at it; the server's time decides anyway."""
+
+_COUNTER_MAX = (1 << COUNTER_BITS) - 1
+_STAMP = re.compile(r"(\d{1,16}):(\d{1,5})", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def pack(ms: int, counter: int = 0) -> int:
+    """The stamp of a time (0 to MS_MAX) and a counter (0 to 65535); a counter beyond carries into the time."""
+    return (ms << COUNTER_BITS) + counter
+
+
+def unpack(stamp: int) -> tuple[int, int]:
+    """(ms, counter) of a stamp."""
+    return stamp >> COUNTER_BITS, stamp & _COUNTER_MAX
+
+
+def render(stamp: int) -> str:
+    """A stamp as text: "1763647080000:3"."""
+    return f"{stamp >> COUNTER_BITS}:{stamp & _COUNTER_MAX}"
+
+
+def parse(text: str) -> int:
+    """The stamp that `text` ("ms:counter") says. Raises Malformed."""
+    found = _STAMP.fullmatch(text)
+    if found is None or int(found[2]) > _COUNTER_MAX:
+        raise Malformed("A stamp is milliseconds since 1970, a colon and a counter up to 65535", field="edited_at",
+                        hint='Send it as text, such as "1763647080000:0".')
+    return pack(min(int(found[1]), MS_MAX), int(found[2]))
+
+
+def decided(edited_at: int | None, *, offset_ms: int, now: int, seen: int, limits: Limits) -> int:
+    """The stamp that an edit is judged by.
+
+    `edited_at`: stamp by the device, None for the server's own time. `offset_ms`: the server's clock less the device's present one,
+    corrected if it is over `limits.clock_skew_ms_max` either way. `now`: the server's time, ms. `seen`: newest stamp that the device
+    had seen in the record, its own previous one included (0 for none): the result is later than it, even if that is in the future.
+    """
+    if edited_at is None:
+        stamp = now << COUNTER_BITS
+    else:
+        stamp = edited_at
+        if abs(offset_ms) > limits.clock_skew_ms_max:
+            stamp = max(stamp + (offset_ms << COUNTER_BITS), 0)
+        if stamp >> COUNTER_BITS > now:
+            stamp = now << COUNTER_BITS
+    return stamp if stamp > seen else seen + 1
+
+
+def tick(last: int, now_ms: int) -> int:
+    """A device's next stamp for an edit of its own: its clock's time, but always later than `last`, the newest it knows."""
+    stamp = now_ms << COUNTER_BITS
+    return stamp if stamp > last else last + 1
+
+
+def receive(last: int, seen: int, now_ms: int) -> int:
+    """A device's newest stamp after it has seen somebody else's `seen`: later than both, so that its next edit is too."""
+    return tick(max(last, seen), now_ms)
+
+
+def iso(ms: int) -> str:
+    """A time as JSON: 1763647080123 -> "2025-11-20T13:58:00.123Z" (UTC, always with milliseconds)."""
+    return (_EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def from_iso(text: str) -> int:
+    """The time that `text` (ISO 8601 with an offset or Z) says, in whole ms since 1970, rounded down. Raises Malformed."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Malformed("A time is ISO 8601 with its offset", hint='Send it as text, such as "2025-11-20T13:58:00.123Z".')
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -158,8 +158,10 @@ class Waiting(msgspec.Struct, array_like=True):
 
 
 class HeldText(msgspec.Struct, kw_only=True):
-    """A held splice of one Text: everything the device typed in its own context since, composed, and what it is parallel to."""
+    """A held splice of one Text: everything the device typed in its own context until it learned of it, composed, and what that is
+    parallel to. What it typed on after it had learned, if that was held again, is another one beside it."""
 
+    seq: int                            # the entry that held it first
     change: TextChange
     waiting: list[Waiting] = []         # others' changes at the time of holding, transformed past the device's applied ones
 
@@ -176,7 +178,7 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True):
     last: int                           # seq of the newest held entry that joined
     base: int | None = None             # base of the first held entry
     parts: list[Unapplied] = []         # what waits, newest value per place
-    texts: dict[str, HeldText] = {}     # per Text field
+    texts: dict[str, list[HeldText]] = {}   # per Text field, rising
     seqs: list[int] = []                # all entries in it
     assigned_to: str | None = None
     opened_at: int = 0

@@ -21,7 +21,7 @@ UniqueKey: TypeAlias = tuple[str, str, tuple[Any, ...]]
 @dataclass(frozen=True, slots=True)
 class Context:
     """A device's context row for one record: per Text field the others' entries not yet in its context. `through` is the seq up
-    to which it is complete. No row means: nothing waited when the device's newest entry of this record was decided."""
+    to which it is complete. No row means: no entry of others newer than base came before the device's newest change of a text."""
 
     texts: Mapping[str, list[Waiting]]
     through: int

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from holdfast.core import text
-from holdfast.core.entry import Entry, HeldText, Item, Row
+from holdfast.core.entry import Entry, HeldText, Item, Row, TextChange
 from holdfast.core.items import part_place
 from holdfast.core.ops import CreateOp, DeleteOp, Op, SetOp, SpliceOp, UndeleteOp, UnsetOp
 from holdfast.core.plan import Plan
-from holdfast.core.rivals import overlap
+from holdfast.core.pointer import overlaps
 from holdfast.core.schema import Collection
 from holdfast.core.waiting import change_of, pass_over, stands_left
 
@@ -30,25 +30,29 @@ def plan(
     if how == "value":
         given = dict(values or {})
         ops: list[Op] = [UnsetOp(path) if value is None else SetOp(path, value) for path, value in given.items()]
-        left = [part for part in item.parts if not any(overlap(part_place(part), path) for path in given)]
+        left = [part for part in item.parts if not any(overlaps(part_place(part), path) for path in given)]
         return Plan(ops, remaining=left, undelete=deleted)
     alone = next((part for part in item.parts if isinstance(part.op, CreateOp | DeleteOp | UndeleteOp)), None)
     if alone is not None and alone.op is not None:
         return Plan([alone.op], remaining=[part for part in item.parts if part is not alone])
     ops = [part.op for part in item.parts if part.op is not None]
-    for name, held in item.texts.items():
-        change = text_as_applied(item, held, name, later, collection)
+    for name, texts in item.texts.items():
+        change = text_as_applied(item, texts, name, later, collection)
         if change:
             ops.append(SpliceOp("/" + name, text.to_edits(change)))
     return Plan(ops, undelete=deleted)
 
 
-def text_as_applied(item: Item, held: HeldText, name: str, later: Sequence[Entry], collection: Collection) -> list[int | str]:
-    """The held composition, rebased once: over what waited when it was held, and over all that was applied since."""
-    _, change = pass_over(held.waiting, held.change, item.device_id)
+def text_as_applied(item: Item, texts: Sequence[HeldText], name: str, later: Sequence[Entry], collection: Collection) -> TextChange:
+    """The held compositions, each rebased once: over what waited when it was held, over all that was applied since, and over the
+    one before."""
+    whole: TextChange = []
     default = str(collection.fields[name].default or "")
-    for entry in later:
-        theirs = change_of(entry.ops, name, default)
-        if theirs:
-            _, change = text.transform(theirs, change, stands_left(entry.device_id, item.device_id))
-    return change
+    for held in texts:
+        _, change = pass_over(held.waiting, held.change, item.device_id)
+        for entry in later:
+            theirs = change_of(entry.ops, name, default) if entry.seq > held.seq else []
+            if theirs:
+                _, change = text.transform(theirs, change, stands_left(entry.device_id, item.device_id))
+        whole = text.compose(whole, text.transform(whole, change, True)[1])
+    return whole

@@ -15,7 +15,7 @@ from holdfast.core.apply import apply_ops, defaults
 from holdfast.core.entry import Entry, HeldText, Item, Unapplied
 from holdfast.core.errors import HoldfastError
 from holdfast.core.ops import AddOp, CreateOp, Op, SetOp, SpliceOp, UnsetOp
-from holdfast.core.rivals import covers, overlap
+from holdfast.core.pointer import contains, overlaps
 from holdfast.core.schema import Collection
 
 __all__ = ["fold_into_create", "item_after", "part_place"]
@@ -29,14 +29,14 @@ def part_place(part: Unapplied) -> str:
 
 
 def item_after(
-    item: Item | None, entry: Entry, collection: Collection, *, closes: Iterable[str] = (), texts: dict[str, HeldText] | None = None,
+    item: Item | None, entry: Entry, collection: Collection, *, closes: Iterable[str] = (), texts: dict[str, list[HeldText]] | None = None,
 ) -> tuple[Item | None, Item | None]:
     """The open item once `entry` stands, and the item it settled: (open, closed). Both None: nothing waits, nothing did."""
     parts = list(item.parts) if item is not None else []
     held_texts = dict(item.texts) if item is not None else {}
     for place in closes:
-        parts = [part for part in parts if not overlap(part_place(part), place)]
-        held_texts = {name: held for name, held in held_texts.items() if not overlap("/" + name, place)}
+        parts = [part for part in parts if not overlaps(part_place(part), place)]
+        held_texts = {name: held for name, held in held_texts.items() if not overlaps("/" + name, place)}
     held_texts |= texts or {}
     for part in entry.unapplied:
         if part.waits:
@@ -67,7 +67,7 @@ def _joined(parts: Sequence[Unapplied], part: Unapplied, seq: int, collection: C
         first = same.held_by if same is not None else seq
         return [*(other for other in parts if other is not same), msgspec.structs.replace(part, held_by=first)]
     if isinstance(part.op, SetOp | UnsetOp):
-        older = [other for other in parts if isinstance(other.op, SetOp | UnsetOp) and covers(place, part_place(other))]
+        older = [other for other in parts if isinstance(other.op, SetOp | UnsetOp) and contains(place, part_place(other))]
         first = min((other.held_by for other in older), default=seq)
         return [*(other for other in parts if other not in older), msgspec.structs.replace(part, held_by=first)]
     if isinstance(part.op, AddOp) and same is not None:

@@ -14,10 +14,11 @@ import msgspec
 
 from holdfast.core import text
 from holdfast.core.errors import HoldfastError
-from holdfast.core.heldtext import hold_text, join_text
+from holdfast.core.heldtext import hold_text, open_text
 from holdfast.core.ops import AddOp, ExcludeOp, IncludeOp, Op, SetOp, SpliceOp, UnsetOp
+from holdfast.core.pointer import contains, overlaps
 from holdfast.core.refine import FINER, finer_ops, view
-from holdfast.core.rivals import Rival, covers, others_included, overlap
+from holdfast.core.rivals import Rival, others_included
 from holdfast.core.schema import Field, Kind, Merge
 from holdfast.core.values import canonical, normalise
 from holdfast.core.waiting import pass_over
@@ -78,13 +79,13 @@ def _joins_item(working: Working, op: Op, path: str, field: Field) -> bool:
     part = working.open_part(path)
     if part is None:
         return False
+    if isinstance(op, SpliceOp):
+        if open_text(working, field.name) is None:
+            return False
+        hold_text(working, op, field, part.reason)
+        return True
     held = part.path or ""
     knows = (working.facts.base or 0) >= part.held_by
-    if isinstance(op, SpliceOp):
-        if knows or field.name not in working.facts.item.texts:  # type: ignore[union-attr]
-            return False
-        join_text(working, op, field, part.reason)
-        return True
     if not isinstance(op, SetOp | UnsetOp):
         return False
     if knows or part.reason == "invalid" or (isinstance(op, SetOp) and value_at(working.fields, path) == op.value):
@@ -107,7 +108,7 @@ def _take_set(working: Working, op: SetOp | UnsetOp, field: Field, before: Seque
     if field.kind in FINER:
         _take_refined(working, checked, field, before)
         return
-    rivals = [rival for rival in working.rivals if overlap(rival.path, op.path)] if working.entries_since else []
+    rivals = [rival for rival in working.rivals if overlaps(rival.path, op.path)] if working.entries_since else []
     if not rivals:
         _take_checked(working, checked, field)
         return
@@ -162,7 +163,7 @@ def _whole_problem(working: Working, field: Field) -> str | None:
 
 def _latest(working: Working, op: SetOp | UnsetOp, rivals: list[Rival], field: Field) -> None:
     newer = [rival for rival in rivals if rival.order > working.order]
-    winner = next((rival for rival in reversed(newer) if covers(rival.path, op.path)), None)
+    winner = next((rival for rival in reversed(newer) if contains(rival.path, op.path)), None)
     if winner is not None:
         theirs = value_at(working.fields, op.path)
         working.leave("superseded", op, path=op.path, mine=getattr(op, "value", None), theirs=theirs, seq=winner.seq)

@@ -7,8 +7,8 @@ from typing import Any
 
 from holdfast.core.entry import Row
 from holdfast.core.ops import Op, SetOp, UnsetOp
+from holdfast.core.pointer import overlaps
 from holdfast.core.refine import FINER, finer_ops
-from holdfast.core.rivals import overlap
 from holdfast.core.schema import Collection, Field, Kind
 
 __all__ = ["difference", "plan"]
@@ -23,7 +23,7 @@ def plan(row: Row, then: Mapping[str, Any], paths: Sequence[str] | None, collect
             made.extend(difference(field, row.fields[field.name], then[field.name]))
     if paths is None:
         return made
-    return [op for op in made if any(overlap(getattr(op, "path", ""), path) for path in paths)]
+    return [op for op in made if any(overlaps(getattr(op, "path", ""), path) for path in paths)]
 
 
 def difference(field: Field, now: Any, then: Any) -> list[Op]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from holdfast.core.entry import Entry
 from holdfast.core.ops import CreateOp, ExcludeOp, IncludeOp, SetOp, UnsetOp
 
-__all__ = ["Rival", "covers", "others_included", "overlap", "place_changes", "reverting_fully", "standing"]
+__all__ = ["Rival", "others_included", "place_changes", "reverting_fully", "standing"]
 
 
 class Rival(NamedTuple):
@@ -22,15 +22,6 @@ class Rival(NamedTuple):
     op: SetOp | UnsetOp
     order: tuple[int, str]
     seq: int
-
-
-def covers(outer: str, inner: str) -> bool:
-    """Whether `outer` is `inner` or an ancestor of it."""
-    return outer == inner or inner.startswith(outer + "/")
-
-
-def overlap(left: str, right: str) -> bool:
-    return covers(left, right) or covers(right, left)
 
 
 def reverting_fully(entry: Entry) -> int | None:

@@ -12,7 +12,8 @@ from holdfast.core import text
 from holdfast.core.entry import Entry, Row, TextChange, Unapplied
 from holdfast.core.ops import AddOp, CreateOp, DeleteOp, ExcludeOp, IncludeOp, Op, SetOp, SpliceOp, UndeleteOp, UnsetOp
 from holdfast.core.plan import Plan
-from holdfast.core.rivals import overlap, place_changes, reverting_fully, standing
+from holdfast.core.pointer import overlaps
+from holdfast.core.rivals import place_changes, reverting_fully, standing
 from holdfast.core.schema import Collection
 from holdfast.core.waiting import change_of, stands_left
 from holdfast.core.working import value_at
@@ -54,7 +55,7 @@ def plan(row: Row, target: Entry, later: Sequence[Entry], collection: Collection
     rivals = place_changes(left)
     for op in target.undo:
         if isinstance(op, SetOp | UnsetOp):
-            rival = None if isinstance(op, UnsetOp) and op.if_empty else next((r for r in rivals if overlap(r.path, op.path)), None)
+            rival = None if isinstance(op, UnsetOp) and op.if_empty else next((r for r in rivals if overlaps(r.path, op.path)), None)
             if rival is None:
                 ops.append(op)
             else:

@@ -101,47 +101,58 @@ def rebuild(
 ) -> Context | None:
     """The context row of a device from all entries of the record (rising), with `base` as the position it has reached. `own`
     tells its own entries, including those of a device it was forked from."""
-    names = text_fields(collection)
-    texts: dict[str, list[Waiting]] = {name: [] for name in names}
+    texts = {name: _Rebuilding(name, str(collection.fields[name].default or ""), device_id) for name in text_fields(collection)}
     through = 0
     for entry in entries:
         mine = own(entry)
-        for name in names:
-            default = str(collection.fields[name].default or "")
-            if not mine:
-                _arrive(texts[name], entry, name, default)
-                continue
-            waiting = [other for other in texts[name] if other.seq > (entry.base or 0)]
-            texts[name] = _past_own(waiting, entry, name, default, device_id)
-        if mine:
-            through = entry.seq
-    kept = {name: [other for other in waiting if (base or 0) < other.seq <= through] for name, waiting in texts.items()}
-    return Context(kept, through) if any(kept.values()) else None
+        for rebuilding in texts.values():
+            rebuilding.own(entry) if mine else rebuilding.others(entry)
+        through = entry.seq if mine else through
+    seen = base or 0
+    kept = {name: [other for other in made.waiting if seen < other.seq <= through] for name, made in texts.items()}
+    return Context({name: waiting for name, waiting in kept.items() if waiting}, through) if through > seen else None
 
 
-def _past_own(waiting: list[Waiting], entry: Entry, name: str, default: str, device_id: str) -> list[Waiting]:
-    """What waits after an own entry: past its splices as sent; one that was held is taken back at the entry's seq."""
-    sent = entry.ops if entry.sent is None else entry.sent
-    whole = change_of(sent, name, default)
-    if not whole:
-        return waiting
-    if skipped_as_identical(entry, name):
-        return past_identical(waiting, whole)
-    held = [part.op for part in entry.unapplied if part.waits]
-    for op in sent:
-        change = change_of([op], name, default)
-        if change and op in held:
-            waiting = taken_back(waiting, change, device_id, entry.seq)
-        elif change:
-            waiting = pass_over(waiting, change, device_id)[0]
-    return waiting
+class _Rebuilding:
+    """One Text field's waiting list, replayed entry by entry."""
+
+    def __init__(self, name: str, default: str, device_id: str) -> None:
+        self.name, self.default, self.device_id = name, default, device_id
+        self.waiting: list[Waiting] = []
+        self.held_seq: int | None = None
+
+    def others(self, entry: Entry) -> None:
+        _arrive(self.waiting, entry, self.name, self.default)
+        if self.held_seq in entry.resolves:
+            self.held_seq = None
+
+    def own(self, entry: Entry) -> None:
+        """Past the device's splices as sent; one that was held is taken back at the entry that opened its item."""
+        base = entry.base or 0
+        self.waiting = [other for other in self.waiting if other.seq > base]
+        sent = entry.ops if entry.sent is None else entry.sent
+        whole = change_of(sent, self.name, self.default)
+        if whole and skipped_as_identical(entry, self.name):
+            self.waiting = past_identical(self.waiting, whole)
+            return
+        held = [part.op for part in entry.unapplied if part.waits]
+        for op in sent:
+            change = change_of([op], self.name, self.default)
+            if change and op in held:
+                if self.held_seq is None or base >= self.held_seq:
+                    self.held_seq = entry.seq
+                self.waiting = taken_back(self.waiting, change, self.device_id, self.held_seq)
+            elif change:
+                self.waiting = pass_over(self.waiting, change, self.device_id)[0]
 
 
-def taken_back(waiting: Sequence[Waiting], change: TextChange, device_id: str, seq: int) -> list[Waiting]:
-    """What waits for a device after a splice of its own was held at `seq`: on the device the held typing stays on the screen until
-    its entry comes back, so it is an own change followed by its inverse, which waits until `base` has passed `seq`."""
-    after, rebased = pass_over(waiting, change, device_id)
-    return [*after, Waiting(seq, "!", text.invert_shape(rebased))]
+def taken_back(waiting: Sequence[Waiting], change: TextChange, device_id: str, held_seq: int) -> list[Waiting]:
+    """What waits for a device after a splice of its own was held. On the device the held typing stays on the screen until the entry
+    that opened the item comes back: so it is an own change followed by its inverse, which waits until `base` has passed `held_seq`;
+    what others did after that never met it."""
+    before = [other for other in waiting if other.seq <= held_seq]
+    after, rebased = pass_over(before, change, device_id)
+    return [*after, Waiting(held_seq, "!", text.invert_shape(rebased)), *(other for other in waiting if other.seq > held_seq)]
 
 
 def skipped_as_identical(entry: Entry, name: str) -> bool:

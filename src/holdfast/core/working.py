@@ -49,7 +49,7 @@ class Working:
     unapplied: list[Unapplied] = field(default_factory=list)
     merged: bool = False
     closes: set[str] = field(default_factory=set)                   # places of the open item that this mutation settles
-    held_texts: dict[str, HeldText] = field(default_factory=dict)   # Text fields held anew or composed further
+    held_texts: dict[str, list[HeldText]] = field(default_factory=dict)     # Text fields held anew or composed further
     texts: dict[str, list[Waiting]] = field(default_factory=dict)   # waiting lists after own splices
     blocked: frozenset[str] = frozenset()                           # fields that a record-wide rule refused with this mutation
     _rivals: list[Rival] | None = None
@@ -88,20 +88,21 @@ class Working:
         return self.texts[name]
 
     def context_after(self) -> Context | None:
-        """The context row once this entry stands: complete up to its seq where it changed a text, else as it was, pruned."""
+        """The context row once this entry stands: complete up to its seq where it touched a text, else as it was, pruned. Where
+        others' entries are newer than base it is kept even if nothing waits: they are in the context, and must not wait again."""
         spliced = any(isinstance(op, SpliceOp) for op in self.ops)
         if not spliced and not self.texts:
             return self._pruned()
         names = [f.name for f in self.collection.fields.values() if f.kind is Kind.TEXT]
         kept = {name: waiting for name in names if (waiting := self.waiting(name))}
-        return Context(kept, self.facts.seq) if kept else None
+        return Context(kept, self.facts.seq) if kept or self.entries_since else None
 
     def _pruned(self) -> Context | None:
         if self.context is None:
             return None
         seen = self.facts.base or 0
         kept = {name: left for name, all_ in self.context.texts.items() if (left := [other for other in all_ if other.seq > seen])}
-        return Context(kept, self.context.through) if kept else None
+        return Context(kept, self.context.through) if kept or seen < self.context.through else None
 
     def open_part(self, path: str) -> Unapplied | None:
         """The part of the open item that waits at this place (or an overlapping one)."""

@@ -1,0 +1,110 @@
+"""Erasing by law: the payloads of a record's entries go, with what was made of them (contexts, inbox items), the chain stays checkable.
+Erasing is itself an entry. Without chosen entries the record's present state goes too: it is emptied and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from holdfast.core import digest
+from holdfast.core.access import Actor
+from holdfast.core.entry import Entry, Row
+from holdfast.core.errors import Forbidden, InvalidValue, NotFound
+from holdfast.core.facts import Decision
+from holdfast.core.messages import Result
+from holdfast.core.schema import Collection, Field, Kind
+from holdfast.engine.judge import Judge
+from holdfast.engine.reverting import asked_as_mutation, repeat_of
+from holdfast.engine.views import ABSENT
+from holdfast.engine.work import Erase, Results
+
+__all__ = ["emptied", "erase"]
+
+MAY_ERASE = frozenset({"owner"})
+REASON_CODE_POINTS_MAX = 1_000
+
+_EMPTY: dict[Kind, Any] = {Kind.STRING: "", Kind.INTEGER: 0, Kind.NUMBER: 0, Kind.BOOLEAN: False, Kind.DATE: "1970-01-01",
+                           Kind.DATETIME: "1970-01-01T00:00:00.000Z", Kind.JSON: None, Kind.TEXT: "", Kind.COUNTER: 0, Kind.SET: []}
+
+
+async def erase(judge: Judge, actor: Actor, work: Erase) -> Results:
+    """Raises Forbidden (not an owner), NotFound, InvalidValue."""
+    if actor.roles.isdisjoint(MAY_ERASE):
+        raise Forbidden("Only an owner of the organisation may erase.")
+    key = (work.collection, work.record_id)
+    asked = asked_as_mutation(work.mutation_id, *key, "erase", {"seqs": work.seqs, "reason": work.reason})
+    again = await repeat_of(judge, actor, asked)
+    if again is not None:
+        return again
+    if not work.reason.strip() or len(work.reason) > REASON_CODE_POINTS_MAX:
+        raise InvalidValue(f"A reason of 1 to {REASON_CODE_POINTS_MAX:,} characters is kept with the erasure.", field="reason")
+    entries = await judge.ground.newest_first(key) if work.collection in judge.schema.collections else []
+    chosen = _chosen(entries, work)
+    salt = judge.salt()
+    extra = {"seqs": [entry.seq for entry in chosen], "reason": work.reason, "whole": work.seqs is None}
+    decision = await judge.settled(work.who, actor, "erase", work.mutation_id, key, [], salt=salt,
+                                   sent_hash=digest.sent_hash(salt, asked), extra=extra)
+    if work.seqs is None and decision.row is not None:
+        decision = _emptying(decision, judge.schema.collections[work.collection])
+    adopted = await judge.adopt(decision, salt)
+    await _forget_what_was_made_of(judge, entries, key)
+    judge.ground.erase(entry.seq for entry in chosen)
+    result = Result(mutation_id=work.mutation_id, outcome="applied", receipt="committed", position=adopted.position, seq=adopted.entry.seq)
+    return Results([result], judge.ground.seq)
+
+
+def _chosen(entries: list[Entry], work: Erase) -> list[Entry]:
+    if not entries:
+        raise NotFound(ABSENT)
+    if work.seqs is None:
+        chosen = list(entries)
+    else:
+        chosen = [entry for entry in entries if entry.seq in set(work.seqs)]
+        if len(chosen) != len(set(work.seqs)):
+            raise NotFound("The record has no entry with one of these numbers.")
+    # What an erasure says of itself is not personal, and is what proves that it was done.
+    return [entry for entry in reversed(chosen) if not entry.erased and entry.kind != "erase"]
+
+
+def _emptying(decision: Decision, collection: Collection) -> Decision:
+    row = decision.row
+    assert row is not None
+    empty = msgspec.structs.replace(emptied(row, collection), rev=decision.entry.seq)
+    return Decision(decision.entry, empty, True, None)
+
+
+def emptied(row: Row, collection: Collection) -> Row:
+    """The record without what people wrote: deleted, every field at its emptiest valid value; references and ids stay."""
+    keep = set(collection.key or ())
+    unique = {name for one in collection.unique for name in one.fields}
+    fields = {name: value if name in keep else _emptiest(collection.fields[name], value, row.id, unique=name in unique)
+              for name, value in row.fields.items()}
+    return msgspec.structs.replace(row, fields=fields, copied=dict.fromkeys(row.copied), deleted=True)
+
+
+def _emptiest(field: Field, value: Any, record_id: str, *, unique: bool) -> Any:
+    if field.optional:
+        return None
+    if field.kind in (Kind.REF, Kind.UUID):
+        return value
+    if unique:
+        return f"erased {record_id}" if field.kind is Kind.STRING else value
+    if field.kind is Kind.CHOICE:
+        return field.default if field.default is not None else (field.choices or ("",))[0]
+    if field.kind is Kind.MONEY:
+        return f"{0:.{field.scale}f}"
+    if field.kind is Kind.JSON:
+        return field.default
+    return _EMPTY[field.kind]
+
+
+async def _forget_what_was_made_of(judge: Judge, entries: list[Entry], key: tuple[str, str]) -> None:
+    ground = judge.ground
+    lines = [(device_id, *key) for device_id in dict.fromkeys(entry.device_id for entry in entries)]
+    await ground.load_items(lines)
+    for line in lines:
+        ground.drop_context(line)
+        item = ground.items[line]
+        if item is not None:
+            ground.close_item(item)

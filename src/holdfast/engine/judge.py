@@ -1,0 +1,435 @@
+"""One mutation at a time, on the ground the earlier ones left: admission, what `decide` must know, the decision, its limits, its
+result. Everything is loaded set-wise before (`prepare`); what only a few mutations need is loaded when it is needed.
+
+The usual save needs no entries of others: its device made the newest entry of the record, or has seen the newest, and then the row
+itself says so (`Row.last`, `last_device`, `last_foreign`). The rest (`_Seen`) is read from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from holdfast.core import clock, decide, digest, position
+from holdfast.core.access import Actor, allows
+from holdfast.core.admission import Duplicate, Refused, admit
+from holdfast.core.entry import Entry, EntryKind, Mutation, Row, Unapplied
+from holdfast.core.errors import HoldfastError, WorldError
+from holdfast.core.facts import Context, Decision, Facts, Key, Lookups
+from holdfast.core.identity import pseudo_device
+from holdfast.core.limits import Limits
+from holdfast.core.messages import Problem, Result
+from holdfast.core.ops import Op
+from holdfast.core.schema import Schema
+from holdfast.engine.consequences import came_into_view, follow
+from holdfast.engine.contracts import upcast_mutation
+from holdfast.engine.ground import MEMBERS, Adopted, DeviceKey, Ground, is_pseudo
+from holdfast.engine.traits import Traits
+from holdfast.engine.work import SYSTEM_ROLES, Act, Change, PushWork, TenantWork, Who
+from holdfast.runtime import Runtime
+
+__all__ = ["Judge", "refused", "shown"]
+
+log = logging.getLogger("holdfast.engine")
+
+SALT_BYTES = 16
+BACKED_UP = "backed_up_seq"
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the device had seen of the record when it made the mutation."""
+
+    base: int | None = None
+    same_history: bool = True
+    base_kept: bool = True
+    stamp: int = 0                          # the newest stamp it had seen there
+    entries_since: list[Entry] = field(default_factory=list)
+    context: Context | None = None
+
+
+def refused(mutation_id: str, problem: Problem) -> Result:
+    return Result(mutation_id=mutation_id, outcome="refused", receipt="refused", error=problem)
+
+
+class Judge:
+    def __init__(self, ground: Ground, *, schema: Schema, traits: dict[str, Traits], limits: Limits, runtime: Runtime) -> None:
+        self.ground = ground
+        self.schema = schema
+        self.traits = traits
+        self.limits = limits
+        self.runtime = runtime
+
+    # -- before the first -----------------------------------------------------------------------------------------------
+
+    async def prepare(self, works: Sequence[TenantWork]) -> None:
+        """Load what the works' mutations will ask for, in a few statements for all of them."""
+        ground = self.ground
+        pushed = [(device_id, mutation) for work in works for device_id, mutation in _mutations_of(work)]
+        await ground.load_rows([*((MEMBERS, work.who.actor_id) for work in works),
+                                *((mutation.collection, mutation.record_id) for _, mutation in pushed)])
+        await ground.load_known([(device_id, mutation.mutation_id) for device_id, mutation in pushed])
+        lasts: list[DeviceKey] = []
+        contexts: list[DeviceKey] = []
+        items: list[DeviceKey] = []
+        for device_id, mutation in pushed:
+            line = (device_id, mutation.collection, mutation.record_id)
+            row = ground.rows.get(line[1:])
+            items.append(line)
+            if is_pseudo(device_id):
+                continue
+            if row is None or row.last_device != device_id:
+                lasts.append(line)
+            if row is not None and self.traits[mutation.collection].has_texts and not _saw_all(row, device_id, _number(mutation.base)):
+                contexts.append(line)
+        await ground.load_lasts(lasts)
+        await ground.load_contexts(contexts)
+        await ground.load_items(items)
+        await self._preload_lookups(mutation for _, mutation in pushed)
+
+    async def _preload_lookups(self, mutations: Iterable[Mutation]) -> None:
+        refs: list[Key] = []
+        uniques = []
+        for mutation in mutations:
+            if self.traits[mutation.collection].looks_up:
+                wanted = self._lookups(mutation, self.ground.rows.get((mutation.collection, mutation.record_id)))
+                refs.extend(wanted.refs)
+                uniques.extend(wanted.uniques)
+        await self.ground.load_rows(refs)
+        await self.ground.load_taken(uniques)
+
+    def _lookups(self, mutation: Mutation, row: Row | None) -> Lookups:
+        try:
+            return decide.lookups(mutation, row, self.schema.collections[mutation.collection])
+        except TypeError:       # a value that cannot be compared (an array for a key): nothing holds it, and decide will not take it
+            return Lookups()
+
+    def actor_of(self, who: Who) -> Actor | None:
+        """The member as it stands; the server itself; None: no member (any more)."""
+        if who.system:
+            return Actor(who.actor_id, SYSTEM_ROLES)
+        return self.ground.actor(who.actor_id, who.narrowed)
+
+    def salt(self) -> bytes:
+        """A fresh salt for an entry's digests."""
+        return self.runtime.random_bytes(SALT_BYTES)
+
+    # -- a device's mutation --------------------------------------------------------------------------------------------
+
+    async def pushed(self, who: Who, actor: Actor, device_id: str, offset_ms: int, mutation: Mutation) -> Result:
+        """One result, whatever happens: a mutation that cannot be applied is held or refused alone, its neighbours go on."""
+        mark_seq = self.ground.seq
+        try:
+            return await self._pushed(who, actor, device_id, offset_ms, mutation)
+        except WorldError:
+            raise
+        except HoldfastError as error:
+            return self._refused(who, mutation.mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field))
+        except Exception:
+            if self.ground.seq != mark_seq:
+                raise                       # half taken over: the whole batch is not to be trusted
+            log.exception("A mutation of collection %s could not be decided.", mutation.collection)
+            problem = Problem(code="internal", detail="This change could not be decided; that is our mistake.",
+                              hint="It stays on the device. Tell the operator the mutation id.")
+            return refused(mutation.mutation_id, problem)
+
+    async def _pushed(self, who: Who, actor: Actor, device_id: str, offset_ms: int, mutation: Mutation) -> Result:
+        repeated = await self.repeated(actor, device_id, mutation)
+        if repeated is not None:
+            return repeated
+        judged = await self._admit(mutation, device_id, actor)
+        if judged is not None:
+            return self._refused(who, mutation.mutation_id, judged.problem)
+        salt = self.salt()
+        decision = await self.decision(who, actor, device_id, mutation, salt, offset_ms=offset_ms)
+        problem = await self.over_limit(who, decision)
+        if problem is not None:
+            return refused(mutation.mutation_id, problem)
+        adopted = await self.adopt(decision, salt)
+        return self.result(actor, decision, adopted)
+
+    async def repeated(self, actor: Actor, device_id: str, mutation: Mutation) -> Result | None:
+        """The first outcome, if this mutation is in the log already. Raises Reused through `admit`'s refusal as a result."""
+        known = self.ground.known.get((device_id, mutation.mutation_id))
+        if known is None:
+            return None
+        same = known.erased or await self._same_content(known, mutation)
+        verdict = admit(mutation, known=known, same_content=same, last_mutation=None, after_known=False)
+        if isinstance(verdict, Refused):
+            return refused(mutation.mutation_id, verdict.problem)
+        assert isinstance(verdict, Duplicate)
+        return await self.first_outcome(actor, known)
+
+    async def _same_content(self, known: Entry, mutation: Mutation) -> bool:
+        if known.seq > self.ground.start:
+            salt = self.ground.salt_of(known.seq)
+        else:
+            seal = (await self.ground.batch.seals(self.ground.tenant_id, [known.seq])).get(known.seq)
+            salt = seal.salt if seal is not None else b""
+        return bool(digest.sent_hash(salt, mutation) == known.sent_hash)
+
+    async def first_outcome(self, actor: Actor, known: Entry) -> Result:
+        """The answer of an entry that is in the log, with the rights of now."""
+        row = await self.ground.row((known.collection, known.record_id)) if known.record_id else None
+        item_id = await self._item_holding(known) if known.outcome == "held" else None
+        receipt: Any = "committed"
+        if known.outcome == "held" and item_id is not None:
+            receipt = "held"
+        elif known.seq <= int(await self.ground.batch.setting(self.ground.tenant_id, BACKED_UP) or 0):
+            receipt = "backed_up"
+        return Result(mutation_id=known.mutation_id, outcome="duplicate", first_outcome=known.outcome, receipt=receipt, seq=known.seq,
+                      position=position.render(known.seq, known.digest), rev=self._rev_for(actor, row), inbox_id=item_id)
+
+    async def _item_holding(self, known: Entry) -> str | None:
+        line = (known.device_id, known.collection, known.record_id)
+        await self.ground.load_items([line])
+        item = self.ground.items[line]
+        return item.id if item is not None and known.seq in item.seqs else None
+
+    async def _admit(self, mutation: Mutation, device_id: str, actor: Actor) -> Refused | None:
+        """Order within the device's line of this record. The server's own have none."""
+        if is_pseudo(device_id):
+            return None
+        key = (mutation.collection, mutation.record_id)
+        row = self.ground.rows.get(key)
+        last_mutation: str | None
+        if row is not None and row.last_device == device_id:
+            last_mutation = row.last_mutation
+        else:
+            line = (device_id, *key)
+            if line not in self.ground.lasts:
+                await self.ground.load_lasts([line])
+            last = self.ground.lasts[line]
+            last_mutation = None if last is None else last.mutation_id
+        after_known = False
+        if mutation.after is not None and mutation.after != last_mutation:
+            await self.ground.load_known([(device_id, mutation.after)])
+            earlier = self.ground.known[device_id, mutation.after]
+            after_known = earlier is not None and (earlier.collection, earlier.record_id) == key
+        verdict = admit(mutation, known=None, same_content=False, last_mutation=last_mutation, after_known=after_known)
+        return verdict if isinstance(verdict, Refused) else None
+
+    # -- the decision ---------------------------------------------------------------------------------------------------
+
+    async def decision(self, who: Who, actor: Actor, device_id: str, mutation: Mutation, salt: bytes, *, offset_ms: int = 0,
+                       on_current: bool = False, kind: EntryKind = "change", extra: dict[str, Any] | None = None) -> Decision:
+        """Decide `mutation` on the ground as it stands. `on_current`: made on that very state."""
+        ground = self.ground
+        key = (mutation.collection, mutation.record_id)
+        collection = self.schema.collections[mutation.collection]
+        row = await ground.row(key)
+        readable = row is not None and allows(collection.read, row.columns(), actor)
+        seen = _Seen(base=row.last if row is not None else None, stamp=row.stamp if row is not None else 0)
+        if not on_current:
+            seen = await self._seen(mutation, key, row, device_id, readable=readable)
+        edited_at = None if mutation.edited_at is None else clock.parse(mutation.edited_at)
+        stamp = clock.decided(edited_at, offset_ms=offset_ms, now=ground.now, seen=seen.stamp, limits=self.limits)
+        upcast, old_contract = upcast_mutation(mutation, collection)
+        facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=actor, device_id=device_id, stamp=stamp,
+                      base=seen.base, edited_at=edited_at, on_behalf_of=who.on_behalf_of, request=who.request,
+                      item=await self._open_item(device_id, key), same_history=seen.same_history, base_kept=seen.base_kept,
+                      old_contract=old_contract, sent_hash=digest.sent_hash(salt, mutation), kind=kind, extra=extra or {})
+        if self.traits[mutation.collection].looks_up:
+            await self.look_up(facts, upcast, row)
+        return decide.decide(row, upcast, seen.entries_since, seen.context, facts, self.schema)
+
+    async def look_up(self, facts: Facts, mutation: Mutation, row: Row | None) -> None:
+        wanted = self._lookups(mutation, row)
+        if wanted.refs:
+            await self.ground.load_rows(wanted.refs)
+            facts.refs = {key: self.ground.rows.get(key) for key in wanted.refs}
+        if wanted.uniques:
+            await self.ground.load_taken(wanted.uniques)
+            facts.taken = {one: holder for one in wanted.uniques if (holder := self.ground.taken[one]) is not None}
+        if wanted.own_since and row is not None and not is_pseudo(facts.device_id) and row.last > (facts.base or 0):
+            since = await self.ground.entries_since((mutation.collection, mutation.record_id), facts.base or 0)
+            facts.own_since = [entry for entry in since if entry.device_id == facts.device_id]
+
+    async def _open_item(self, device_id: str, key: Key) -> Any:
+        line = (device_id, *key)
+        if line not in self.ground.items:
+            await self.ground.load_items([line])
+        return self.ground.items[line]
+
+    async def _seen(self, mutation: Mutation, key: Key, row: Row | None, device_id: str, *, readable: bool) -> _Seen:
+        base = await self._base(mutation.base, row)
+        same_history = base is not None or mutation.base is None
+        number = base or 0
+        if row is None or not readable:
+            last = self.ground.lasts.get((device_id, *key))
+            return _Seen(base=base, same_history=same_history, stamp=0 if last is None else last.stamp)
+        if same_history and _saw_all(row, device_id, number) and mutation.forked_from is None:
+            return _Seen(base=base, stamp=row.stamp)
+        return await self._seen_in_log(mutation, key, row, device_id, base, same_history=same_history)
+
+    async def _seen_in_log(self, mutation: Mutation, key: Key, row: Row, device_id: str, base: int | None, *, same_history: bool) -> _Seen:
+        """Somebody else's entries are newer than the base: read them."""
+        number = base or 0
+        line = (device_id, *key)
+        entries = await self.ground.entries_since(key, max(number - 1, 0))
+        stamp = 0
+        if entries and entries[0].seq == number:
+            stamp, entries = entries[0].top or entries[0].stamp, entries[1:]
+        elif number:
+            before = await self.ground.batch.record_entries(self.ground.tenant_id, key, until=number, descending=True, limit=1)
+            stamp = before[0].top or before[0].stamp if before else 0
+        if not is_pseudo(device_id):
+            await self.ground.load_lasts([line])
+            last = self.ground.lasts[line]
+            stamp = max(stamp, 0 if last is None else last.stamp)
+        mine = await self._own_lines(mutation, device_id, key)
+        others = [entry for entry in entries if not _is_own(entry, mine)]
+        context = None
+        if not is_pseudo(device_id) and self.traits[key[0]].has_texts:
+            await self.ground.load_contexts([line])
+            context = self.ground.contexts[line]
+        kept = not any(entry.erased for entry in entries)
+        return _Seen(base=base, same_history=same_history, base_kept=kept, stamp=stamp, entries_since=others, context=context)
+
+    async def _base(self, given: str | None, row: Row | None) -> int | None:
+        """The seq of a base; None: it is null, or belongs to another history."""
+        if given is None:
+            return None
+        seq, prefix = position.parse(given)
+        if seq == 0:
+            return 0
+        if row is not None and row.last == seq and row.last_prefix == prefix:
+            return seq
+        return seq if seq <= self.ground.seq and await self.ground.prefix(seq) == prefix else None
+
+    async def _own_lines(self, mutation: Mutation, device_id: str, key: Key) -> tuple[tuple[str, int], ...]:
+        """(device, up to seq) whose entries of this record are the device's own context: itself, and what it was forked from."""
+        if is_pseudo(device_id):
+            return ()
+        ground = self.ground
+        memory_key = (ground.tenant_id, device_id, *key)
+        held = ground.memory.lines.get(memory_key)
+        if held is not None:
+            return held
+        forked = mutation.forked_from
+        first = await ground.batch.record_entries(ground.tenant_id, key, device=device_id, limit=1)
+        fresh = [entry for entry in ground.fresh.get(key, ()) if entry.device_id == device_id]
+        if first or fresh:
+            forked = (first or fresh)[0].forked_from
+        lines: list[tuple[str, int]] = [(device_id, 1 << 62)]
+        while forked is not None and len(lines) < 100:
+            await ground.load_known([(forked.device_id, forked.mutation_id)])
+            last = ground.known[forked.device_id, forked.mutation_id]
+            if last is None:
+                break
+            lines.append((forked.device_id, last.seq))
+            older = await ground.batch.record_entries(ground.tenant_id, key, device=forked.device_id, limit=1)
+            forked = older[0].forked_from if older else None
+        if first:
+            ground.memory.lines.put(memory_key, tuple(lines))
+        return tuple(lines)
+
+    # -- limits, taking over, results -----------------------------------------------------------------------------------
+
+    async def over_limit(self, who: Who, decision: Decision) -> Problem | None:
+        """Why a decision is not taken over although it stands: the actor's inbox is full, or too much was held lately."""
+        if decision.entry.outcome != "held":
+            return None
+        pace, ground = self.ground.memory.pace, self.ground
+        wait_s = pace.wait_s(ground.tenant_id, who.actor_id, ground.now)
+        if wait_s:
+            return Problem(code="rate", detail=f"More than {self.limits.held_or_refused_per_minute_max} changes a minute could not be applied.",
+                           hint="Nothing was kept; it is sent again by itself.", retry_after=wait_s)
+        item = decision.item
+        if item is not None:
+            items, size_bytes = await ground.load_usage(item.actor_id)
+            standing = ground.items.get((item.device_id, item.collection, item.record_id))
+            items += 1 if standing is None else 0
+            size_bytes += item.bytes - (0 if standing is None else standing.bytes)
+            if items > self.limits.inbox_items_max or size_bytes > self.limits.inbox_bytes_max:
+                return Problem(code="limit", detail=f"The inbox is full: it takes {self.limits.inbox_items_max:,} items and "
+                               f"{self.limits.inbox_bytes_max:,} bytes.", hint="Decide what waits there, then send this again.")
+        pace.note(ground.tenant_id, who.actor_id, ground.now)
+        return None
+
+    def _refused(self, who: Who, mutation_id: str, problem: Problem) -> Result:
+        ground = self.ground
+        wait_s = ground.memory.pace.wait_s(ground.tenant_id, who.actor_id, ground.now)
+        if wait_s:
+            problem = Problem(code="rate", detail=f"More than {self.limits.held_or_refused_per_minute_max} changes a minute could not be "
+                              "applied.", hint="Nothing was kept; it is sent again by itself.", retry_after=wait_s)
+        else:
+            ground.memory.pace.note(ground.tenant_id, who.actor_id, ground.now)
+        return refused(mutation_id, problem)
+
+    async def adopt(self, decision: Decision, salt: bytes) -> Adopted:
+        """Take a decision over, with what follows from it at once (children's copied columns)."""
+        entry = decision.entry
+        before = self.ground.rows.get((entry.collection, entry.record_id)) if entry.record_id else None
+        adopted = self.ground.adopt(decision, salt)
+        after = adopted.row
+        if after is not None:
+            traits = self.traits[entry.collection]
+            if traits.referred_to and came_into_view(traits, before, after):
+                self.ground.arrived[entry.collection, entry.record_id] = None
+            if before is not None and traits.copied_from:
+                await follow(self, before, after, entry)
+        return adopted
+
+    async def settled(self, who: Who, actor: Actor, kind: EntryKind, mutation_id: str, key: Key, ops: Sequence[Op], *, salt: bytes,
+                      unapplied: Sequence[Unapplied] = (), sent_hash: str = "", reverts: int | None = None, resolves: Sequence[int] = (),
+                      extra: dict[str, Any] | None = None) -> Decision:
+        """What the server makes on somebody's behalf, on the record as it stands, with that person's rights."""
+        ground = self.ground
+        row = await ground.row(key)
+        stamp = clock.decided(None, offset_ms=0, now=ground.now, seen=0 if row is None else row.stamp, limits=self.limits)
+        facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=actor, device_id=pseudo_device(actor.id), stamp=stamp,
+                      base=None if row is None else row.last, on_behalf_of=who.on_behalf_of, request=who.request, sent_hash=sent_hash,
+                      kind=kind, reverts=reverts, resolves=list(resolves), extra=extra or {})
+        if ops:
+            asked = Mutation(mutation_id=mutation_id, collection=key[0], record_id=key[1], ops=list(ops))
+            await self.look_up(facts, asked, row)
+        return decide.settle(row, ops, unapplied, facts, self.schema, mutation_id=mutation_id, collection=key[0], record_id=key[1])
+
+    def _rev_for(self, actor: Actor, row: Row | None) -> int | None:
+        if row is None or not allows(self.schema.collections[row.collection].read, row.columns(), actor):
+            return None
+        return row.rev
+
+    def result(self, actor: Actor, decision: Decision, adopted: Adopted) -> Result:
+        entry = decision.entry
+        rev = self._rev_for(actor, adopted.row)
+        return Result(mutation_id=entry.mutation_id, outcome=entry.outcome, receipt="held" if entry.outcome == "held" else "committed",
+                      position=adopted.position, seq=entry.seq, rev=rev, inbox_id=decision.inbox_id,
+                      unapplied=[shown(part, readable=rev is not None) for part in entry.unapplied] if entry.unapplied else None)
+
+
+def shown(part: Unapplied, *, readable: bool) -> dict[str, Any]:
+    """An unapplied part for its author; to one who may not see the record only the own value."""
+    if not readable:
+        part = msgspec.structs.replace(part, theirs=None, base_value=None, seq=0)
+    found: dict[str, Any] = msgspec.to_builtins(part)
+    return found
+
+
+def _mutations_of(work: TenantWork) -> Iterable[tuple[str, Mutation]]:
+    if isinstance(work, PushWork):
+        return ((work.device_id, mutation) for mutation in work.mutations)
+    if isinstance(work, Change):
+        return (("!" + work.who.actor_id, work.mutation),)
+    if isinstance(work, Act):
+        return (("!" + work.who.actor_id, mutation) for mutation in work.mutations)
+    return ()
+
+
+def _number(given: str | None) -> int:
+    """The seq a base names, unchecked: enough to know what to load."""
+    head = (given or "0").partition(".")[0]
+    return int(head) if head.isdigit() and len(head) < 17 else 0
+
+
+def _saw_all(row: Row, device_id: str, base: int) -> bool:
+    return row.last <= base or (row.last_device == device_id and row.last_foreign <= base and not is_pseudo(device_id))
+
+
+def _is_own(entry: Entry, lines: Sequence[tuple[str, int]]) -> bool:
+    return any(entry.device_id == device_id and entry.seq <= until for device_id, until in lines)

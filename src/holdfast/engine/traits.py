@@ -1,0 +1,32 @@
+"""What the engine needs to know of a collection beyond its declaration, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.core.access import And, Or, Own, Rule
+from holdfast.core.schema import Collection, Kind, Schema
+
+__all__ = ["Traits", "own_columns"]
+
+
+def own_columns(rule: Rule) -> Iterator[str]:
+    """The columns a rule reads: a change of one can change who sees the record."""
+    if isinstance(rule, Own):
+        yield rule.column
+    elif isinstance(rule, And | Or):
+        for part in rule.parts:
+            yield from own_columns(part)
+
+
+class Traits:
+    """What a collection may need loaded, worked out once."""
+
+    def __init__(self, collection: Collection, schema: Schema) -> None:
+        kinds = {one.kind for one in collection.fields.values()}
+        self.has_texts = Kind.TEXT in kinds
+        self.looks_up = Kind.REF in kinds or bool(collection.unique) or not kinds.isdisjoint({Kind.TEXT, Kind.COUNTER, Kind.SET})
+        self.copied_from = frozenset(
+            copied.source for child in schema.collections.values() for copied in child.copied if copied.parent == collection.name)
+        self.referred_to = any(one.ref == collection.name for other in schema.collections.values() for one in other.fields.values())
+        self.ruled_by = tuple(own_columns(collection.read))

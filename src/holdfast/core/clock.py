@@ -10,12 +10,11 @@ Source: S. Kulkarni and others, Logical Physical Clocks (2014). Everything here 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 
 from holdfast.core.errors import Malformed
 from holdfast.core.limits import Limits
 
-__all__ = ["COUNTER_BITS", "MS_MAX", "decided", "from_iso", "iso", "pack", "parse", "receive", "render", "tick", "unpack"]
+__all__ = ["COUNTER_BITS", "MS_MAX", "decided", "pack", "parse", "receive", "render", "tick", "unpack"]
 
 COUNTER_BITS = 16
 MS_MAX = (1 << 47) - 1
@@ -23,7 +22,6 @@ MS_MAX = (1 << 47) - 1
 
 _COUNTER_MAX = (1 << COUNTER_BITS) - 1
 _STAMP = re.compile(r"(\d{1,16}):(\d{1,5})", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def pack(ms: int, counter: int = 0) -> int:
@@ -77,19 +75,3 @@ def tick(last: int, now_ms: int) -> int:
 def receive(last: int, seen: int, now_ms: int) -> int:
     """A device's newest stamp after it has seen somebody else's `seen`: later than both, so that its next edit is too."""
     return tick(max(last, seen), now_ms)
-
-
-def iso(ms: int) -> str:
-    """A time as JSON: 1763647080123 -> "2025-11-20T13:58:00.123Z" (UTC, always with milliseconds)."""
-    return (_EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
-
-
-def from_iso(text: str) -> int:
-    """The time that `text` (ISO 8601 with an offset or Z) says, in whole ms since 1970, rounded down. Raises Malformed."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Malformed("A time is ISO 8601 with its offset", hint='Send it as text, such as "2025-11-20T13:58:00.123Z".')
-    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,113 @@
+"""Devices that auto-save drafts through `POST /v1/push`, as the wire demands it: ids of their own, each mutation naming the one before it
+(`after`) and the newest entry the device had applied (`base`).
+
+Devices with an even number move their base with every acknowledgement, as one that hears its own entries on a live socket; the
+others stay on the base of their last pull. Both are usual, and the server looks at them differently.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import orjson
+
+from benchmarks.load.connection import LoadFailed
+from benchmarks.load.writing import REPLACED_CODE_POINTS, Draft
+
+__all__ = ["Device", "request_head"]
+
+
+def request_head(method: str, target: str, token: str) -> bytes:
+    """A request up to its content-length."""
+    return (f"{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
+            "user-agent: benchmarks\r\ncontent-type: application/json\r\n").encode()
+
+
+class _Line:
+    """A draft's line of mutations on this device."""
+
+    __slots__ = ("after", "base", "draft", "last")
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.after = b"null"
+        self.base = b"null"
+        self.last = b""
+
+
+class Device:
+    """A Conversation. Each push holds one mutation of each of `at_once` of its drafts, in turn."""
+
+    def __init__(self, number: int, drafts: Sequence[Draft], token: str, *, run: str, at_once: int = 1) -> None:
+        self.units = at_once
+        self.device_id = f"device-{run}-{number}"
+        self.acknowledged = 0
+        self._follows = number % 2 == 0
+        self._head = request_head("POST", "/v1/push", token) + b"content-length: %d\r\n\r\n%s"
+        self._lines = [_Line(draft) for draft in drafts]
+        self._next = 0
+        self._count = 0
+        self._waiting: list[_Line] = []
+        self._prefix = f"{run}-{number}-".encode()
+
+    def creation(self) -> bytes:
+        """The push that makes the drafts; `created` takes its answer."""
+        return self._push(self._lines, [b'[{"op":"create","value":%s}]' % orjson.dumps(line.draft.fields()) for line in self._lines])
+
+    def request(self) -> bytes:
+        if self.units >= len(self._lines):
+            lines = self._lines
+        else:
+            lines = self._lines[self._next:self._next + self.units]
+            self._next = (self._next + self.units) % len(self._lines)
+        return self._push(lines, [_ops(line.draft) for line in lines])
+
+    def _push(self, lines: Sequence[_Line], ops: Sequence[bytes]) -> bytes:
+        now = int(time.time() * 1000)
+        mutations = []
+        for line, done in zip(lines, ops, strict=True):
+            self._count += 1
+            line.last = b"%s%d" % (self._prefix, self._count)
+            mutations.append(b'{"mutation_id":"%s","after":%s,"contract":1,"collection":"drafts","record_id":"%s","base":%s,"edited_at":"%d:0",'
+                             b'"ops":%s}' % (line.last, line.after, line.draft.id.encode(), line.base, now, done))
+            line.after = b'"%s"' % line.last
+        self._waiting = list(lines)
+        body = b'{"device_id":"%s","now":%d,"mutations":[%s]}' % (self.device_id.encode(), now, b",".join(mutations))
+        return self._head % (len(body), body)
+
+    def created(self, body: bytes) -> None:
+        """Take the answer to `creation`, and each draft's position as its base, as the pull after it would give it."""
+        self.answered(200, body)
+        for line, result in zip(self._lines, orjson.loads(body)["results"], strict=True):
+            line.base = b'"%s"' % result["position"].encode()
+
+    def answered(self, status: int, body: bytes) -> None:
+        """Every mutation of the push must have been applied, each by its id and in order."""
+        at, applied = 0, body.count(b'"outcome":"applied"')
+        for line in self._waiting:
+            at = body.find(b'"%s"' % line.last, at)
+            if at < 0:
+                break
+        if status != 200 or at < 0 or applied != len(self._waiting):
+            raise LoadFailed(f"A push of {len(self._waiting)} was answered {status} with {applied} applied: {body[:1000]!r}")
+        self.acknowledged += applied
+        if self._follows:
+            self._follow(body)
+
+    def _follow(self, body: bytes) -> None:
+        at = 0
+        for line in self._waiting:
+            at = body.index(b'"position":"', at) + 12
+            line.base = body[at - 1:body.index(b'"', at) + 1]
+
+    @property
+    def drafts(self) -> list[Draft]:
+        return [line.draft for line in self._lines]
+
+
+def _ops(draft: Draft) -> bytes:
+    at, typed = draft.edit()
+    draft.title = f"Draft {draft.number}, step {draft.step}"
+    return (b'[{"op":"splice","path":"/body","edits":[[%d,%d,"%s"]]},{"op":"set","path":"/step","value":%d},'
+            b'{"op":"set","path":"/title","value":"%s"}]' % (at, REPLACED_CODE_POINTS, typed.encode(), draft.step, draft.title.encode()))

@@ -1,0 +1,142 @@
+"""The server as one ASGI application: `asgi_app(store, …)`.
+
+It can be served alone (`server.serve`) or mounted inside somebody's own Starlette or FastAPI application, under any prefix. It
+starts nothing until the first request; `close()` (or the lifespan, when it is served alone) ends what it started. The store is the
+caller's: who opened it closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from typing import Any
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route as PathRoute
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from holdfast.engine.api import StoreAPI
+from holdfast.runtime import RealRuntime, Runtime
+from holdfast.server.applications import application_routes
+from holdfast.server.authenticate import Authenticator, TokenChecker
+from holdfast.server.calls import Route
+from holdfast.server.devices import device_routes
+from holdfast.server.endpoint import Endpoint, NoEndpoint
+from holdfast.server.exchange import Exchange, Watch
+from holdfast.server.live.endpoint import LIVE_PATH, LIVE_ROUTE, LiveEndpoint
+from holdfast.server.logs import RequestLog
+from holdfast.server.machines import machine_routes
+from holdfast.server.metrics import Metrics
+from holdfast.server.openapi import document
+from holdfast.server.past import past_routes
+from holdfast.server.people import People
+from holdfast.server.push import PUSH_PATH, PUSH_ROUTE, PushEndpoint
+from holdfast.server.records import record_routes
+from holdfast.server.services import Services
+from holdfast.server.settings import Settings
+from holdfast.server.signing_in import sign_in_routes
+from holdfast.server.waiting import waiting_routes
+
+__all__ = ["HoldfastApp", "asgi_app", "built_in_routes"]
+
+_COMPRESSED_BYTES_MIN = 1024
+_COMPRESSION_LEVEL = 4
+_CORS_REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Holdfast-Tenant", "X-Request-Id"]
+_CORS_ANSWER_HEADERS = ["ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Request-Id"]
+
+
+def built_in_routes() -> list[Route]:
+    """The route table of the API itself; applications add theirs."""
+    return [*sign_in_routes(), PUSH_ROUTE, LIVE_ROUTE, *device_routes(), *record_routes(), *past_routes(), *waiting_routes(),
+            *machine_routes()]
+
+
+def asgi_app(store: StoreAPI, people: People, *, runtime: Runtime | None = None, settings: Settings | None = None,
+             applications: Sequence[Any] = (), tokens: TokenChecker | None = None,
+             ready: Callable[[], Awaitable[None]] | None = None) -> HoldfastApp:
+    """The server over an opened store. `applications` add their own routes under `/api/…`; `tokens` checks JWTs of an issuer."""
+    return HoldfastApp(store, people, runtime or RealRuntime(), settings or Settings(), applications, tokens, ready or _always)
+
+
+async def _always() -> None:
+    return None
+
+
+class HoldfastApp:
+    """See the module. `routes` is the table that everything was made from."""
+
+    def __init__(self, store: StoreAPI, people: People, runtime: Runtime, settings: Settings, applications: Sequence[Any],
+                 tokens: TokenChecker | None, ready: Callable[[], Awaitable[None]]) -> None:
+        self.routes: tuple[Route, ...] = (*built_in_routes(), *application_routes(applications))
+        self.metrics = Metrics()
+        self._watch = Watch(runtime, RequestLog(), self.metrics)
+        authenticator = Authenticator(people, tokens, runtime, settings)
+        services = Services(store=store, people=people, authenticator=authenticator, runtime=runtime, settings=settings,
+                            metrics=self.metrics, log=self._watch.log, ready=ready, applications=applications,
+                            openapi=cache(lambda base: document(self.routes, store.schema, base_path=base)))
+        self._push = PushEndpoint(store, authenticator, settings, self._watch, self.metrics)
+        self._live = LiveEndpoint(store, authenticator, runtime, settings, self.metrics)
+        compressed = GZipMiddleware(self._router(services), minimum_size=_COMPRESSED_BYTES_MIN, compresslevel=_COMPRESSION_LEVEL)
+        self._many: ASGIApp = compressed
+        self._app: ASGIApp = self._route
+        if settings.cors_origins:
+            self._app = CORSMiddleware(self._route, allow_origins=settings.cors_origins, allow_credentials=True,
+                                       allow_methods=["GET", "POST", "PATCH", "DELETE"], allow_headers=_CORS_REQUEST_HEADERS,
+                                       expose_headers=_CORS_ANSWER_HEADERS, max_age=600)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def close(self) -> None:
+        """End what the sockets need in the background. The store stays open."""
+        await self._live.close()
+
+    def _router(self, services: Services) -> Router:
+        by_path: dict[str, list[Route]] = {}
+        for route in self.routes:
+            if route.handler is not None:
+                by_path.setdefault(route.path, []).append(route)
+        return Router(routes=[PathRoute(path, Endpoint(routes, services, self._watch), name=path) for path, routes in by_path.items()],
+                      redirect_slashes=False, default=NoEndpoint(self._watch))
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            path = route_path(scope)
+            if path == PUSH_PATH:
+                await self._push(scope, receive, send)
+            else:
+                await self._many(scope, receive, send)
+        elif kind == "websocket":
+            await self._socket(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if route_path(scope) != LIVE_PATH:
+            await send({"type": "websocket.close", "code": 4404, "reason": "There is no socket at this address."})
+            return
+        exchange = Exchange(self._watch, scope, None, LIVE_PATH)
+        try:
+            await self._live(scope, receive, send, exchange)
+        finally:
+            exchange.finish()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def route_path(scope: Scope) -> str:
+    """The path below the prefix under which we are mounted."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "")
+    return path[len(prefix):] if prefix and path.startswith(prefix) else path

@@ -1,0 +1,211 @@
+"""One tenant's sockets: each hint that its log has grown becomes one pull per group of equal visibility, encoded and framed once.
+
+Theory. A *group* is the sockets that would get the same answer to the same pull, and that are *in step*: they have all been handed
+everything up to the group's cursor. A socket that is not in step (it has just said hello, or took a pull of its own while the group
+went on) pulls for itself, page by page, at the pace at which it reads, and joins when it has reached the group. Nothing is ever
+buffered for it meanwhile: the log is the buffer.
+
+Rules: a socket is handed changes in the order of the log, without gaps. What is shared is told to a socket only if its cursor is the
+cursor that the pull started from; otherwise it falls out of step and pulls for itself. Hints may be lost, so each heartbeat also pulls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from holdfast.core import position
+from holdfast.core.errors import HoldfastError, WorldError
+from holdfast.core.messages import PullReply
+from holdfast.engine.api import StoreAPI
+from holdfast.runtime import Runtime
+from holdfast.server.authenticate import Authenticator
+from holdfast.server.live.messages import NOT_SIGNED_IN, UNAVAILABLE, Frame, Heartbeat, changes_frame, frame_of
+from holdfast.server.live.session import Session, Visibility
+from holdfast.server.live.teller import Teller
+from holdfast.server.metrics import Metrics
+from holdfast.server.settings import Settings
+
+__all__ = ["Hub"]
+
+_PULL_ENTRIES = 500
+_RETRY_SECONDS = 1.0
+
+
+class Group:
+    """Sockets of one visibility that are in step."""
+
+    def __init__(self, visibility: Visibility) -> None:
+        self.visibility = visibility
+        self.sessions: dict[str, Session] = {}
+        self.cursor: str | None = None
+
+
+class Hub:
+    """Made with a tenant's first socket, ended with its last."""
+
+    def __init__(self, tenant_id: str, store: StoreAPI, authenticator: Authenticator, runtime: Runtime, settings: Settings,
+                 metrics: Metrics) -> None:
+        self.tenant_id = tenant_id
+        self._store = store
+        self._authenticator = authenticator
+        self._runtime = runtime
+        self._settings = settings
+        self._metrics = metrics
+        self.sessions: dict[str, Session] = {}
+        self._groups: dict[Visibility, Group] = {}
+        self._head = 0
+        self._backed_up = 0
+        self.teller = Teller(store, self.sessions, lambda: self._head, runtime, settings)
+        self._subscription = store.subscribe(tenant_id)
+        self._tasks = [runtime.spawn(work(), name=f"live {name} of {tenant_id}") for name, work in
+                       (("feed", self._follow), ("heartbeat", self._beat), ("presence", self.teller.run))]
+
+    # -- sockets come and go --------------------------------------------------------------------------------------------
+    def add(self, session: Session) -> None:
+        self.sessions[session.id] = session
+        self.teller.greet(session)
+        self.resume(session)
+
+    def resume(self, session: Session) -> None:
+        """Start handing `session` what follows its cursor."""
+        self._leave_group(session)
+        self._runtime.spawn(self._catch_up(session), name="socket catches up")
+
+    def remove(self, session: Session) -> None:
+        self.sessions.pop(session.id, None)
+        self._leave_group(session)
+        self.teller.leave(session)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._subscription.close()
+
+    # -- changes --------------------------------------------------------------------------------------------------------
+    async def _follow(self) -> None:
+        async for head in self._subscription:
+            self._head = max(self._head, head)
+            await self._advance_all()
+
+    async def _advance_all(self) -> None:
+        for group in list(self._groups.values()):
+            try:
+                await self._advance(group)
+            except Exception as error:
+                await self._failed(list(group.sessions.values()), error)
+
+    async def _advance(self, group: Group) -> None:
+        """Pull for the group until nothing more is there."""
+        more = bool(group.sessions)
+        while more:
+            session = next(iter(group.sessions.values()))
+            start = group.cursor
+            reply = await self._pull(session, start)
+            if reply.cursor == start and reply.reset is None:
+                return
+            group.cursor = reply.cursor
+            told = says_something(reply)
+            frame = changes_frame(reply) if told else None
+            for session in list(group.sessions.values()):
+                if session.cursor == start:
+                    self._hand_over(session, reply, frame)
+                else:
+                    self.resume(session)
+            if told:
+                self._metrics.count("socket_messages", by=len(group.sessions))
+                self._metrics.count("pulls_shared", by=len(group.sessions) > 1)
+            more = reply.more and bool(group.sessions)
+
+    def _hand_over(self, session: Session, reply: PullReply, frame: Frame | None) -> None:
+        session.cursor = reply.cursor
+        if frame is not None:
+            session.write(frame)
+        if reply.reset is not None or session.ended is not None:
+            self._leave_group(session)      # a reset waits for the device's `resume`
+
+    async def _catch_up(self, session: Session) -> None:
+        """Pull for one socket, at the pace at which it reads, until it is in step with its group."""
+        try:
+            while session.id in self.sessions and session.ended is None and not session.in_step:
+                await session.outlet.drained()
+                reply = await self._pull(session, session.cursor)
+                self._hand_over(session, reply, changes_frame(reply) if says_something(reply) else None)
+                if reply.reset is not None:
+                    return
+                if not reply.more:
+                    self._join(session)
+        except Exception as error:
+            await self._failed([session], error)
+
+    def _join(self, session: Session) -> None:
+        if session.ended is not None or session.id not in self.sessions:
+            return
+        group = self._groups.get(session.visibility)
+        if group is None:
+            group = self._groups[session.visibility] = Group(session.visibility)
+            group.cursor = session.cursor
+        if group.cursor == session.cursor or seq_of(session.cursor) > seq_of(group.cursor):
+            # Ahead of the group: what the group pulls next starts before this socket's cursor, so it will pull for itself then.
+            session.in_step = True
+            group.sessions[session.id] = session
+
+    def _leave_group(self, session: Session) -> None:
+        session.in_step = False
+        group = self._groups.get(session.visibility)
+        if group is not None and group.sessions.pop(session.id, None) is not None and not group.sessions:
+            del self._groups[session.visibility]
+
+    async def _pull(self, session: Session, cursor: str | None) -> PullReply:
+        reply = await self._store.pull(session.caller, cursor=cursor, limit=_PULL_ENTRIES, collections=session.collections,
+                                       contracts=session.contracts or None)
+        self._head = max(self._head, reply.head)
+        self._backed_up = max(self._backed_up, reply.backed_up_seq)
+        return reply
+
+    async def _failed(self, sessions: Iterable[Session], error: Exception) -> None:
+        """A pull failed. What the world did may pass: the heartbeat tries again. Anything else ends the sockets, which come back."""
+        if isinstance(error, WorldError) and error.retryable:
+            await self._runtime.sleep(_RETRY_SECONDS)
+            for session in sessions:
+                if session.id in self.sessions and not session.in_step:
+                    self.resume(session)
+            return
+        for session in sessions:
+            session.fail(error)
+            session.end(UNAVAILABLE, "The log cannot be read for this socket now. Connect again in a while.")
+            self._leave_group(session)
+
+    # -- heartbeats -----------------------------------------------------------------------------------------------------
+    async def _beat(self) -> None:
+        while True:
+            await self._runtime.sleep(self._settings.heartbeat_seconds)
+            await self._end_signed_out()
+            await self._advance_all()
+            frames: dict[str | None, Frame] = {}
+            for session in list(self.sessions.values()):
+                if not session.in_step:
+                    continue
+                frame = frames.get(session.cursor)
+                if frame is None:
+                    beat = Heartbeat(cursor=session.cursor, head=self._head, backed_up_seq=self._backed_up, now=self._runtime.now_ms())
+                    frame = frames[session.cursor] = frame_of(beat)
+                session.write(frame)
+
+    async def _end_signed_out(self) -> None:
+        """A credential that ended ends its sockets too."""
+        for session in list(self.sessions.values()):
+            try:
+                await self._authenticator.still_valid(session.identity)
+            except WorldError:
+                continue
+            except HoldfastError as error:
+                session.end(NOT_SIGNED_IN, error.detail[:100])
+
+
+def says_something(reply: PullReply) -> bool:
+    """Whether a device must hear of this pull; a cursor that merely moved comes with the next heartbeat."""
+    return bool(reply.changes or reply.records or reply.forget or reply.reset or reply.upgrade_required)
+
+
+def seq_of(cursor: str | None) -> int:
+    return 0 if cursor is None else position.parse(cursor)[0]

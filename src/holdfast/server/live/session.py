@@ -1,0 +1,66 @@
+"""One socket after its `hello`: what it has been sent, what it says, how it catches up."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.core.errors import HoldfastError
+from holdfast.engine.api import Caller, problem_of
+from holdfast.runtime import Runtime
+from holdfast.server.authenticate import Identity
+from holdfast.server.live.messages import FELL_BEHIND, Errored, Frame, Hello, frame_of
+from holdfast.server.live.outlet import Outlet
+from holdfast.server.logs import events
+
+__all__ = ["Session", "Visibility"]
+
+Visibility = tuple[str, frozenset[str] | None, tuple[str, ...] | None, tuple[tuple[str, int], ...]]
+"""What decides how a pull is answered: actor, narrower roles, collections, contracts. Equal ones get the same bytes."""
+
+
+class Session:
+    """State of one socket. `cursor` is up to where everything has been handed to the outlet."""
+
+    def __init__(self, session_id: str, identity: Identity, caller: Caller, hello: Hello, outlet: Outlet, runtime: Runtime) -> None:
+        self.id = session_id
+        self.identity = identity
+        self.caller = caller
+        self.device_id = hello.device_id
+        self.cursor = hello.cursor
+        self.collections = tuple(hello.collections) if hello.collections else None
+        self.contracts = dict(hello.contracts or {})
+        self.watch = set(hello.watch)
+        self.outlet = outlet
+        self.in_step = False            # caught up: takes its group's messages
+        self.ended: tuple[int, str] | None = None
+        self.messages_sent = 0
+        self._runtime = runtime
+
+    @property
+    def visibility(self) -> Visibility:
+        return (self.caller.actor_id, self.caller.narrowed, self.collections, tuple(sorted(self.contracts.items())))
+
+    def send(self, message: msgspec.Struct) -> None:
+        self.write(frame_of(message))
+
+    def write(self, frame: Frame) -> None:
+        """Pass a frame on; a socket that cannot take it any more is ended, and resumes by its cursor."""
+        if self.ended is not None:
+            return
+        if self.outlet.write(frame):
+            self.messages_sent += 1
+        else:
+            self.end(FELL_BEHIND, "The device reads too slowly. Connect again with its cursor.")
+
+    def fail(self, error: Exception, message_id: str | None = None) -> None:
+        """Answer a message that failed."""
+        if not isinstance(error, HoldfastError):
+            events.error("a socket's message failed unexpectedly", exc_info=error, extra={"facts": {"session": self.id}})
+        self.send(Errored(problem=problem_of(error), id=message_id))
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the socket, once; returns at once."""
+        if self.ended is None:
+            self.ended = (code, reason)
+            self.in_step = False
+            self._runtime.spawn(self.outlet.close(code, reason), name="close a socket")

@@ -32,8 +32,8 @@ class Member(Record, collection=MEMBERS, read=own("id") | role(OWNER, ADMIN), wr
 
     display_name: Annotated[str, search] = ""
     email: str | None = None
-    roles: Set[str] = set()     # noqa: RUF012 - pydantic copies it
-    settings: Json = {}           # noqa: RUF012
+    roles: Set[str] = set()
+    settings: Json = {}      
     last_active_at: datetime | None = None
     created_at: CreatedAt = by_server
     updated_at: UpdatedAt = by_server

@@ -1,6 +1,8 @@
 """How a field's JSON value stands in its SQL column, and back (the kind table of `core.schema`).
 
-Sensitive fields, whatever their kind, are sealed objects here and stand as JSON text. `null` is NULL everywhere.
+A *representation* names that, so that a column can also be read when its declaration has changed: `text`, `integer`, `number`,
+`boolean`, `json` (anything that is not one scalar, and sensitive values, which are sealed objects here) and `money:2` (minor units
+at a scale). Null is NULL in all of them.
 """
 
 from __future__ import annotations
@@ -14,24 +16,41 @@ import orjson
 from holdfast.core.errors import InvalidValue
 from holdfast.core.schema import Field, Kind
 
-__all__ = ["INTEGER_MAX", "SqlValue", "decoder", "encoder", "from_minor", "in_order", "is_text", "to_minor"]
+__all__ = ["INTEGER_MAX", "SQL_TYPES", "SqlValue", "decoder", "encoder", "from_minor", "in_order", "is_text", "representation",
+           "sql_type", "to_minor"]
 
 SqlValue: TypeAlias = str | int | float | bytes | None
 
 INTEGER_MAX: Final = (1 << 53) - 1
-_TEXT_KINDS: Final = frozenset({Kind.STRING, Kind.DATE, Kind.DATETIME, Kind.CHOICE, Kind.UUID, Kind.REF, Kind.TEXT})
-_UNORDERED: Final = frozenset({Kind.JSON, Kind.SET})
-_MONEY: Final = re.compile(r"-?[0-9]+(?:\.([0-9]+))?")
+SQL_TYPES: Final = {"text": "TEXT", "integer": "INTEGER", "number": "REAL", "boolean": "INTEGER", "json": "TEXT", "money": "INTEGER"}
+_REPRESENTATIONS: Final = {
+    Kind.STRING: "text", Kind.DATE: "text", Kind.DATETIME: "text", Kind.CHOICE: "text", Kind.UUID: "text", Kind.REF: "text",
+    Kind.TEXT: "text", Kind.INTEGER: "integer", Kind.COUNTER: "integer", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean",
+    Kind.JSON: "json", Kind.SET: "json",
+}
+_MONEY: Final = re.compile(r"-?[0-9]{1,16}(?:\.([0-9]+))?")
+
+
+def representation(field: Field) -> str:
+    """The representation of a declared field."""
+    if field.sensitive:
+        return "json"
+    return f"money:{field.scale}" if field.kind is Kind.MONEY else _REPRESENTATIONS[field.kind]
+
+
+def sql_type(name: str) -> str:
+    """The SQLite type of a column of this representation."""
+    return SQL_TYPES[name.partition(":")[0]]
 
 
 def is_text(field: Field) -> bool:
     """Whether the column holds the value itself as text."""
-    return field.kind in _TEXT_KINDS and not field.sensitive
+    return representation(field) == "text"
 
 
 def in_order(field: Field) -> bool:
     """Whether the field can be filtered by and sorted by: a scalar that is not sensitive."""
-    return field.kind not in _UNORDERED and not field.sensitive
+    return representation(field) != "json"
 
 
 def to_minor(text: str, scale: int) -> int:
@@ -61,27 +80,27 @@ def _number(value: float) -> float:
     return value
 
 
-def encoder(field: Field) -> Callable[[Any], SqlValue] | None:
-    """JSON value (never null) -> column value; None: it stands as it is."""
-    if field.sensitive or field.kind in _UNORDERED:
+def encoder(name: str) -> Callable[[Any], SqlValue] | None:
+    """JSON value (never null) -> column value, by representation; None: it stands as it is."""
+    if name == "json":
         return _dump
-    if field.kind is Kind.BOOLEAN:
+    if name == "boolean":
         return int
-    if field.kind is Kind.MONEY:
-        scale = field.scale
+    if name.startswith("money"):
+        scale = int(name.partition(":")[2])
         return lambda value: to_minor(value, scale)
     return None
 
 
-def decoder(field: Field) -> Callable[[Any], Any] | None:
-    """Column value (never NULL) -> JSON value; None: it stands as it is."""
-    if field.sensitive or field.kind in _UNORDERED:
+def decoder(name: str) -> Callable[[Any], Any] | None:
+    """Column value (never NULL) -> JSON value, by representation; None: it stands as it is."""
+    if name == "json":
         return orjson.loads
-    if field.kind is Kind.BOOLEAN:
+    if name == "boolean":
         return bool
-    if field.kind is Kind.NUMBER:
+    if name == "number":
         return _number
-    if field.kind is Kind.MONEY:
-        scale = field.scale
+    if name.startswith("money"):
+        scale = int(name.partition(":")[2])
         return lambda minor: from_minor(minor, scale)
     return None

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from holdfast.core.errors import InvalidValue
 from holdfast.core.schema import Collection, Field, Kind
-from holdfast.storage.columns import INTEGER_MAX, encoder, in_order, is_text
+from holdfast.storage.columns import INTEGER_MAX, encoder, in_order, is_text, representation
 from holdfast.storage.protocol import Filter, Query
 
 __all__ = ["checked", "column_field", "order_of", "prefix_end", "raise_if_not_text"]
@@ -106,6 +106,6 @@ def _check_value(field: Field, value: Any, *, optional: bool) -> None:
         fits = isinstance(value, str) and "\0" not in value
     if not fits:
         raise InvalidValue(f"The value does not fit {field.name}, which is of kind {kind.value}.", field=field.name)
-    convert = encoder(field)
+    convert = encoder(representation(field))
     if convert is not None:
         convert(value)

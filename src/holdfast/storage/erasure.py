@@ -11,5 +11,4 @@ __all__ = ["erased"]
 
 def erased(entry: Entry) -> Entry:
     """`entry` without its payload (exactly the fields that `core.digest.payload` covers) and marked as erased."""
-    return msgspec.structs.replace(entry, sent=None, sent_hash="", ops=[], undo=[], unapplied=[], extra={}, request=Request(),
-                                   erased=True)
+    return msgspec.structs.replace(entry, sent=None, ops=[], undo=[], unapplied=[], extra={}, request=Request(), erased=True)

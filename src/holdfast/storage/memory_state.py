@@ -13,15 +13,15 @@ from typing import Any, Final
 
 import msgspec
 
+from holdfast.core.digest import FIRST
 from holdfast.core.entry import Entry, Item, Row
 from holdfast.core.facts import Context, Key
 from holdfast.core.schema import Collection, Field, Schema
-from holdfast.storage.columns import decoder, encoder
+from holdfast.storage.columns import decoder, encoder, representation
 from holdfast.storage.protocol import Account, Credential, Device, Head, Seal, Tenant
 
-__all__ = ["CODECS", "GENESIS", "Log", "State", "stored_row", "unique_values"]
+__all__ = ["CODECS", "Log", "State", "stored_row", "unique_values"]
 
-GENESIS: Final = "0" * 64
 ContextKey = tuple[str, str, str]
 
 
@@ -89,7 +89,7 @@ class State:
                        credentials=dict(self.credentials), attempts=dict(self.attempts))
 
     def log(self, tenant: str) -> Log:
-        return self.logs.get(tenant) or Log(Head(tenant_id=tenant, seq=0, digest=GENESIS))
+        return self.logs.get(tenant) or Log(Head(tenant_id=tenant, seq=0, digest=FIRST))
 
 
 def stored_row(row: Row, schema: Schema) -> Row:
@@ -103,7 +103,7 @@ def stored_row(row: Row, schema: Schema) -> Row:
 def _stored(declared: Field, value: Any) -> Any:
     if value is None:
         return None
-    encode, decode = encoder(declared), decoder(declared)
+    encode, decode = encoder(representation(declared)), decoder(representation(declared))
     column = value if encode is None else encode(value)
     return column if decode is None else decode(column)
 

@@ -71,7 +71,7 @@ def shell_script(code: str, port: str) -> str:
     for line in joined.split("\n"):
         command = line.strip()
         if re.match(r"make run\b", command):
-            command = served_by_make(command)
+            command = served_by_make(command).replace(PORT_IN_DOCUMENTS, port)
         elif re.match(r"make \S+", command):
             target = command.split()[1]
             command = f"make --no-print-directory --dry-run -C '{PROJECT}' {target} > /dev/null"

@@ -26,6 +26,7 @@ BELOW: dict[str, set[str]] = {
     "holdfast": {"client", "vault", "engine", "storage", "model", "core", "runtime"},
     "app": {"holdfast", "client", "vault", "engine", "model", "core", "runtime"},
     # Shipped to those who write a backend or test an application.
+    "__main__": {"cli"},
     "testing": {"holdfast", "app", "server", "client", "vault", "engine", "storage", "model", "core", "runtime"},
 }
 """layer -> what it may import besides itself. A layer is the first name below `holdfast`; `holdfast` itself is `__init__.py`."""

@@ -32,12 +32,17 @@ ALLOWED: dict[str, dict[str, str]] = {
 
 def uses(file: PythonFile) -> list[tuple[int, str, str]]:
     """(line, banned name, what to use instead)"""
-    named = [(line, name, BANNED.get(name) or BANNED_MODULES.get(name.split(".")[0])) for line, name in references(file.tree)]
+    named = [(line, name, BANNED.get(name) or _by_module(name)) for line, name in references(file.tree)]
     found = [(line, name, instead) for line, name, instead in named if instead]
     for node in ast.walk(file.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in BANNED_METHODS:
             found.append((node.lineno, node.func.attr, BANNED_METHODS[node.func.attr]))
     return found
+
+
+def _by_module(name: str) -> str | None:
+    """What to use instead of a name of a banned module. `random.Random` itself, given a seed, is no randomness."""
+    return BANNED_MODULES.get(name.split(".")[0]) if "." in name and name != "random.Random" else None
 
 
 @pytest.mark.parametrize("file", python_files("src"), ids=lambda file: file.name)

@@ -36,6 +36,7 @@ from holdfast.core.limits import Limits
 __all__ = ["DEPTH_MAX", "INTEGER_MAX", "canonical", "decode_json", "encode", "normalise", "same", "size"]
 
 _SAFE = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_ENVELOPE_LEVELS = 16   # around a value: an entry's payload, its ops
 _PLAIN_FROM = 1e21      # from here on a whole number is written with an exponent
 
 
@@ -65,9 +66,10 @@ def canonical(value: Any) -> bytes:
 
 def encode(value: Any) -> bytes:
     """The canonical form of msgspec structs, alone or inside lists, tuples and dicts: a struct is the object of its fields, without
-    those at their default where it omits them. The values in it must be in canonical form, or come from JSON."""
+    those at their default where it omits them. It writes down what has been sent, hence refuses nothing that a device can send:
+    a number out of range is written as it is, one that is not finite as null."""
     encoded = _encoder.encode(value)
-    return encoded if _is_canonical(encoded) else _exact(msgspec.to_builtins(value))
+    return encoded if _is_canonical(encoded) else _exact(msgspec.to_builtins(value), strict=False)
 
 
 def _is_canonical(encoded: bytes) -> bool:
@@ -92,18 +94,20 @@ def _holds_non_finite(value: Any) -> bool:
     return False
 
 
-def _exact(value: Any) -> bytes:
+def _exact(value: Any, *, strict: bool = True) -> bytes:
     parts: list[str] = []
     try:
-        _write(value, parts, DEPTH_MAX)
+        _write(value, parts, DEPTH_MAX + _ENVELOPE_LEVELS, strict)
         return "".join(parts).encode()
     except _Fault as fault:
         raise fault.error("") from None
 
 
-def _write(value: Any, parts: list[str], room: int) -> None:
-    """Append the canonical form of `value`, as RFC 8785 says it, one sign after another. Raises _Fault."""
-    value = _normal_scalar(value) if not isinstance(value, dict | list | tuple) else value
+def _write(value: Any, parts: list[str], room: int, strict: bool) -> None:
+    """Append the canonical form of `value`, as RFC 8785 says it, one sign after another. Raises _Fault; if not `strict`, only for
+    what has no form at all."""
+    if strict and not isinstance(value, dict | list | tuple):
+        value = _normal_scalar(value)
     if isinstance(value, str):
         parts.append(orjson.dumps(value).decode())
     elif value is None or isinstance(value, bool):
@@ -111,35 +115,38 @@ def _write(value: Any, parts: list[str], room: int) -> None:
     elif isinstance(value, int):
         parts.append(str(value))
     elif isinstance(value, float):
-        parts.append(_number(value))
+        parts.append(_number(value) if isfinite(value) else "null")
     elif room <= 0:
         raise _Fault(f"nested deeper than {DEPTH_MAX} levels", "Keep such data flatter.")
     elif isinstance(value, dict):
-        _write_object(value, parts, room)
+        _write_object(value, parts, room, strict)
     else:
         mark = "["
         for index, item in enumerate(value):
             parts.append(mark)
             mark = ","
             with _Inside(str(index)):
-                _write(item, parts, room - 1)
+                _write(item, parts, room - 1, strict)
         parts.append("]" if value else "[]")
 
 
-def _write_object(value: dict[Any, Any], parts: list[str], room: int) -> None:
-    for key in value:
-        _check_key(key)
+def _write_object(value: dict[Any, Any], parts: list[str], room: int, strict: bool) -> None:
+    if strict:
+        for key in value:
+            _check_key(key)
     mark = "{"
     for key in sorted(value, key=lambda key: str(key).encode("utf-16-be")):
         parts.append(mark + orjson.dumps(key).decode() + ":")
         mark = ","
         with _Inside(key):
-            _write(value[key], parts, room - 1)
+            _write(value[key], parts, room - 1, strict)
     parts.append("}" if value else "{}")
 
 
 def _number(value: float) -> str:
-    """A double that is no whole number below 1e21, as ECMAScript's Number::toString writes it (ECMA-262, 6.1.6.1.20)."""
+    """A finite double, as ECMAScript's Number::toString writes it (ECMA-262, 6.1.6.1.20)."""
+    if not value:
+        return "0"
     sign, text = ("-", repr(value)[1:]) if value < 0 else ("", repr(value))
     mantissa, _, exponent = text.partition("e")
     whole, _, fraction = mantissa.partition(".")

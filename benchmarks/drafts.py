@@ -20,4 +20,4 @@ class Draft(Record, collection="drafts", access=tenant, indexes=[("session",)]):
     step: int = 0
     status: Literal["draft", "ready"] = "draft"
     body: Text = ""
-    answers: Json = {}      # noqa: RUF012 - pydantic copies it
+    answers: Json = {}

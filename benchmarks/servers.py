@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ __all__ = ["PROJECT", "Holdfast", "Running", "ServerFailed", "running", "running
 
 PROJECT = Path(__file__).resolve().parents[1]
 APPLICATION = "benchmarks.drafts"
+TENANT = "acme"
 READY_SECONDS_MAX = 30.0
 END_SECONDS_MAX = 20.0
 
@@ -52,16 +53,14 @@ class Holdfast:
     def options(self) -> list[str]:
         return ["--data", str(self.folder), "--app", APPLICATION]
 
-    def set_up(self, *, tenants: int, members: int) -> None:
-        """Make so many organisations with so many members each; `tokens` holds one API token per member, organisations in turn."""
-        for tenant in range(tenants):
-            self.command("tenant", "create", f"tenant-{tenant}")
+    def set_up(self, *, members: int) -> None:
+        """Make an organisation with so many members, each with an API token in `tokens`."""
+        self.command("tenant", "create", TENANT)
         for member in range(members):
-            for tenant in range(tenants):
-                email = f"member-{member}@tenant-{tenant}.example"
-                self.command("user", "create", email, "--tenant", f"tenant-{tenant}", "--role", "owner" if member == 0 else "member",
-                             "--password-stdin", given=f"correct horse battery {member}")
-                self.tokens.append(self.command("token", "create", "--user", email, "--tenant", f"tenant-{tenant}"))
+            email = f"member-{member}@example.org"
+            self.command("user", "create", email, "--tenant", TENANT, "--role", "owner" if member == 0 else "member",
+                         "--password-stdin", given=f"correct horse battery {member}")
+            self.tokens.append(self.command("token", "create", "--user", email, "--tenant", TENANT))
 
     def command(self, *arguments: str, given: str | None = None) -> str:
         """Run `holdfast …` and return what it printed. Raises ServerFailed."""
@@ -116,10 +115,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, target: str, 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM, and SIGKILL to the whole group if that does not end it in time: nothing of it may stay."""
     process.send_signal(signal.SIGTERM)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        pass
     left = session_processes(process.pid)
     if process.poll() is None or left:
         for one in left:

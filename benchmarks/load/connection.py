@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, cast
 
-__all__ = ["Conversation", "LoadFailed", "Measured", "converse", "percentile"]
+__all__ = ["Conversation", "LoadFailed", "Measured", "ask", "converse", "percentile"]
 
 ANSWER_SECONDS_MAX = 30.0
 _LENGTH = b"content-length: "
@@ -37,10 +37,12 @@ class Conversation(Protocol):
 
 @dataclass
 class Measured:
-    """What was answered between the end of the warm-up and the end. Latencies in seconds, sorted."""
+    """What was answered between the end of the warm-up and the end; `units_in_all` with the warm-up and what was under way at the end.
+    Latencies in seconds, sorted."""
 
     seconds: float
     units: int
+    units_in_all: int
     latencies: list[float] = field(default_factory=list)
 
     @property
@@ -62,10 +64,12 @@ class _Window:
         self.opens = time.perf_counter() + warm_up
         self.closes = self.opens + seconds
         self.units = 0
+        self.units_in_all = 0
         self.latencies: list[float] = []
         self.failure: Exception | None = None
 
     def count(self, began: float, now: float, units: int) -> None:
+        self.units_in_all += units
         if self.opens <= now < self.closes:
             self.units += units
             self.latencies.append(now - began)
@@ -146,4 +150,27 @@ async def converse(port: int, conversations: Sequence[Conversation], *, seconds:
     if missing:
         raise LoadFailed(f"{len(missing)} of {len(ends)} connections got no answer within {ANSWER_SECONDS_MAX:.0f} s of the end.")
     window.latencies.sort()
-    return Measured(seconds, window.units, window.latencies)
+    return Measured(seconds, window.units, window.units_in_all, window.latencies)
+
+
+class _Once:
+    """One request, whatever its answer."""
+
+    units = 1
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self.answer = (0, b"")
+
+    def request(self) -> bytes:
+        return self._request
+
+    def answered(self, status: int, body: bytes) -> None:
+        self.answer = (status, body)
+
+
+async def ask(port: int, request: bytes) -> tuple[int, bytes]:
+    """One request on a connection of its own: (status, body)."""
+    once = _Once(request)
+    await converse(port, [once], seconds=0.0, warm_up=0.0)
+    return once.answer

@@ -8,7 +8,7 @@ others stay on the base of their last pull. Both are usual, and the server looks
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -29,23 +29,25 @@ class _Line:
 
     __slots__ = ("after", "base", "draft", "last")
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, position: str | None) -> None:
         self.draft = draft
         self.after = b"null"
-        self.base = b"null"
+        self.base = b"null" if position is None else b'"%s"' % position.encode()
         self.last = b""
 
 
 class Device:
-    """A Conversation. Each push holds one mutation of each of `at_once` of its drafts, in turn."""
+    """A Conversation. Each push holds one mutation of each of `at_once` of its drafts, in turn. `positions`: where each draft (by its
+    number) stood when the device pulled it."""
 
-    def __init__(self, number: int, drafts: Sequence[Draft], token: str, *, run: str, at_once: int = 1) -> None:
+    def __init__(self, number: int, drafts: Sequence[Draft], token: str, *, run: str, positions: Mapping[int, str],
+                 at_once: int = 1) -> None:
         self.units = at_once
         self.device_id = f"device-{run}-{number}"
         self.acknowledged = 0
         self._follows = number % 2 == 0
         self._head = request_head("POST", "/v1/push", token) + b"content-length: %d\r\n\r\n%s"
-        self._lines = [_Line(draft) for draft in drafts]
+        self._lines = [_Line(draft, positions.get(draft.number)) for draft in drafts]
         self._next = 0
         self._count = 0
         self._waiting: list[_Line] = []
@@ -76,11 +78,10 @@ class Device:
         body = b'{"device_id":"%s","now":%d,"mutations":[%s]}' % (self.device_id.encode(), now, b",".join(mutations))
         return self._head % (len(body), body)
 
-    def created(self, body: bytes) -> None:
-        """Take the answer to `creation`, and each draft's position as its base, as the pull after it would give it."""
+    def created(self, body: bytes) -> dict[int, str]:
+        """Take the answer to `creation`; where each draft stands now."""
         self.answered(200, body)
-        for line, result in zip(self._lines, orjson.loads(body)["results"], strict=True):
-            line.base = b'"%s"' % result["position"].encode()
+        return {line.draft.number: result["position"] for line, result in zip(self._lines, orjson.loads(body)["results"], strict=True)}
 
     def answered(self, status: int, body: bytes) -> None:
         """Every mutation of the push must have been applied, each by its id and in order."""

@@ -1,0 +1,44 @@
+"""What a figure is measured with: the seed, how long, how often, and the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.disk import fdatasyncs_per_s
+from benchmarks.figure import Sample
+from benchmarks.load.connection import Conversation, Measured, converse
+from benchmarks.machine import Stopwatch
+from benchmarks.seed import Seed
+from benchmarks.servers import Running
+
+__all__ = ["Bench"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """`seconds` a repetition, `repeat` repetitions; everything that is written lies in `folder`."""
+
+    folder: Path
+    seed: Seed
+    seconds: float
+    repeat: int
+    say: Callable[[str], None]
+
+    def rounds(self) -> Iterable[int]:
+        return range(self.repeat)
+
+    def disk(self) -> float:
+        """fdatasyncs a second, now."""
+        return fdatasyncs_per_s(self.folder)
+
+    async def load(self, server: Running, conversations: list[Conversation]) -> tuple[Measured, Sample]:
+        """One repetition of a closed loop. The disk is probed before and after; their mean counts."""
+        before = self.disk()
+        watch = Stopwatch(server.processes())
+        measured = await converse(server.port, conversations, seconds=self.seconds)
+        cpu = watch.stop()
+        fdatasyncs = (before + self.disk()) / 2
+        facts = {"p50 ms": measured.milliseconds(0.5), "p99 ms": measured.milliseconds(0.99)}
+        return measured, Sample(measured.per_second, fdatasyncs, cpu, measured.units_in_all, facts)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Literal
 
 from holdfast import Json, Record, Text, tenant
+from holdfast.app import App
 
-__all__ = ["Draft"]
+__all__ = ["Draft", "app"]
 
 
 class Draft(Record, collection="drafts", access=tenant, indexes=[("session",)]):
@@ -21,3 +22,6 @@ class Draft(Record, collection="drafts", access=tenant, indexes=[("session",)]):
     status: Literal["draft", "ready"] = "draft"
     body: Text = ""
     answers: Json = {}
+
+
+app = App("drafting", records=[Draft])

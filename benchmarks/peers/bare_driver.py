@@ -37,8 +37,8 @@ class BareRows:
         connection = apsw.Connection(str(pushed))
         try:
             columns, _ = _columns(connection, LOG)
-            entries: list[Any] = connection.execute(f"SELECT {_list(columns)} FROM {LOG} WHERE seq > ? AND record_no IS NOT NULL ORDER BY seq LIMIT ?",
-                                         (after, ROWS_MAX)).fetchall()
+            added = f"SELECT {_list(columns)} FROM {LOG} WHERE seq > ? AND record_no IS NOT NULL ORDER BY seq LIMIT ?"
+            entries: list[Any] = connection.execute(added, (after, ROWS_MAX)).fetchall()
             record_columns, key = _columns(connection, RECORDS)
             values = tuple(name for name in record_columns if name not in key)
             by_position = {row[0]: row[1:] for row in connection.execute(
@@ -52,7 +52,8 @@ class BareRows:
 
 def _newest_of_record(connection: apsw.Connection) -> dict[int, int]:
     """record number -> seq of its newest entry, by which its row is found."""
-    found: list[Any] = connection.execute(f"SELECT record_no, max(seq) FROM {LOG} WHERE record_no IS NOT NULL GROUP BY record_no").fetchall()
+    newest = f"SELECT record_no, max(seq) FROM {LOG} WHERE record_no IS NOT NULL GROUP BY record_no"
+    found: list[Any] = connection.execute(newest).fetchall()
     return dict(found)
 
 

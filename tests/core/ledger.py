@@ -55,6 +55,7 @@ class Ledger:
         self.row: Row | None = None
         self.contexts: dict[str, Context] = {}
         self.items: dict[str, Item] = {}
+        self.items_at: dict[int, dict[str, Item]] = {}      # after each entry that a person's decision made
         self.unwriting: set[str] = set()
 
     # -- devices ---------------------------------------------------------------------------------------------------------
@@ -116,16 +117,23 @@ class Ledger:
         facts.kind, facts.reverts, facts.extra = "redo" if redo else "undo", target.seq, {"device": device}
         return self._take(self._settle(plan.ops, plan.unapplied, facts), facts.device_id)
 
-    def resolve(self, device: str, how: Any, values: Mapping[str, Any] | None = None) -> Entry:
+    def resolve(self, device: str, how: Any, values: Mapping[str, Any] | None = None) -> Entry | None:
+        """None: the resolver has no right to it, and everything stays as it is."""
         item = self.items[device]
         plan = inbox.plan(item, self.row, how, values, [e for e in self.entries if e.seq > item.opened], self.collection)
+        if device in self.unwriting and plan.ops:
+            return None
         if plan.undelete:
             self._take(self._settle([UndeleteOp()], [], self._server_facts(device)), pseudo_device(device))
         facts = self._server_facts(device)
         facts.kind, facts.resolves = "resolve", list(item.seqs)
         entry = self._take(self._settle(plan.ops, plan.unapplied, facts), facts.device_id)
-        if not plan.remaining:
+        left = inbox.left_after(item, plan)
+        if left is None:
             del self.items[device]
+        else:
+            self.items[device] = left
+        self.items_at[entry.seq] = dict(self.items)
         return entry
 
     def _server_facts(self, device: str) -> Facts:

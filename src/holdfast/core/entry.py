@@ -162,6 +162,7 @@ class HeldText(msgspec.Struct, kw_only=True):
     parallel to. What it typed on after it had learned, if that was held again, is another one beside it."""
 
     seq: int                            # the entry that held it first
+    back: int                           # the entry whose coming back takes it off the device's screen: that one, or an earlier held one
     change: TextChange
     waiting: list[Waiting] = []         # others' changes at the time of holding, transformed past the device's applied ones
 

@@ -10,18 +10,18 @@ from holdfast.core import text
 from holdfast.core.entry import HeldText, Reason, TextChange
 from holdfast.core.ops import SpliceOp
 from holdfast.core.schema import Field
-from holdfast.core.waiting import pass_over, taken_back
+from holdfast.core.waiting import TAKEN_BACK, pass_over, taken_back
 from holdfast.core.working import Working
 
 __all__ = ["hold_text", "open_text"]
 
 
 def open_text(working: Working, name: str) -> HeldText | None:
-    """The held text of field `name` that the device was still typing on: its entry is newer than the mutation's base."""
+    """The held text of field `name` that the device was still typing on: what takes it back is newer than the mutation's base."""
     held = working.held_texts.get(name)
     if held is None and working.facts.item is not None:
         held = working.facts.item.texts.get(name)
-    return held[-1] if held and (working.facts.base or 0) < held[-1].seq else None
+    return held[-1] if held and (working.facts.base or 0) < held[-1].back else None
 
 
 def hold_text(working: Working, op: SpliceOp, field: Field, reason: Reason, message: str = "") -> None:
@@ -35,9 +35,10 @@ def hold_text(working: Working, op: SpliceOp, field: Field, reason: Reason, mess
         working.held_texts[field.name] = [*earlier[:-1], _typed_on(working, held, added)]
     else:
         parallel = list(waiting) if working.facts.same_history else []
-        held = HeldText(seq=working.facts.seq, change=added, waiting=parallel)
+        back = next((other.seq for other in waiting if other.device_id == TAKEN_BACK), working.facts.seq)
+        held = HeldText(seq=working.facts.seq, back=back, change=added, waiting=parallel)
         working.held_texts[field.name] = [*earlier, held]
-    working.texts[field.name] = taken_back(waiting, added, working.facts.device_id, held.seq)
+    working.texts[field.name] = taken_back(waiting, added, working.facts.device_id, working.facts.seq)
     working.leave(reason, op, waits=True, path=op.path, message=message)
 
 
@@ -48,4 +49,4 @@ def _typed_on(working: Working, held: HeldText, added: TextChange) -> HeldText:
     passed = [other for other in held.waiting if other.seq <= base]
     change = pass_over(passed, held.change, working.facts.device_id)[1] if passed else held.change
     parallel = [other for other in held.waiting if other.seq > base]
-    return HeldText(seq=held.seq, change=text.compose(change, added), waiting=parallel)
+    return HeldText(seq=held.seq, back=held.back, change=text.compose(change, added), waiting=parallel)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from holdfast.core import text
 from holdfast.core.entry import Entry, HeldText, Item, Row, TextChange
 from holdfast.core.items import part_place
@@ -15,7 +17,7 @@ from holdfast.core.pointer import overlaps
 from holdfast.core.schema import Collection
 from holdfast.core.waiting import change_of, pass_over, stands_left
 
-__all__ = ["plan", "text_as_applied"]
+__all__ = ["left_after", "plan", "text_as_applied"]
 
 
 def plan(
@@ -41,6 +43,15 @@ def plan(
         if change:
             ops.append(SpliceOp("/" + name, text.to_edits(change)))
     return Plan(ops, undelete=deleted)
+
+
+def left_after(item: Item, plan: Plan) -> Item | None:
+    """What of the item goes on waiting once `plan` was settled; None: nothing, the item is closed."""
+    if not plan.remaining:
+        return None
+    places = {part_place(part) for part in plan.remaining}
+    texts = {name: texts for name, texts in item.texts.items() if "/" + name in places}
+    return msgspec.structs.replace(item, parts=list(plan.remaining), texts=texts)
 
 
 def text_as_applied(item: Item, texts: Sequence[HeldText], name: str, later: Sequence[Entry], collection: Collection) -> TextChange:

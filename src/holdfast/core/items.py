@@ -35,7 +35,7 @@ def item_after(
     parts = list(item.parts) if item is not None else []
     held_texts = dict(item.texts) if item is not None else {}
     for place in closes:
-        parts = [part for part in parts if not overlaps(part_place(part), place)]
+        parts = [part for part in parts if not part_place(part) or not overlaps(part_place(part), place)]
         held_texts = {name: held for name, held in held_texts.items() if not overlaps("/" + name, place)}
     held_texts |= texts or {}
     for part in entry.unapplied:

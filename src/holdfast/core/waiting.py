@@ -10,6 +10,7 @@ Tie: of two insertions at one offset the lower `device_id` stands left; pseudo-d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from holdfast.core import text
 from holdfast.core.entry import Entry, TextChange, Waiting
@@ -18,7 +19,11 @@ from holdfast.core.ops import CreateOp, Op, SpliceOp
 from holdfast.core.rivals import reverting_fully
 from holdfast.core.schema import Collection, Kind
 
-__all__ = ["change_of", "gather", "pass_over", "past_identical", "rebuild", "stands_left", "taken_back", "text_fields"]
+__all__ = ["TAKEN_BACK", "after_own", "change_of", "gather", "pass_over", "past_identical", "rebuild", "stands_left", "taken_back", "text_fields"]
+
+
+TAKEN_BACK: Final = "!"
+"""The device of a waiting change that is the inverse of an own held splice. Sorts below every device."""
 
 
 def text_fields(collection: Collection) -> list[str]:
@@ -119,15 +124,12 @@ class _Rebuilding:
     def __init__(self, name: str, default: str, device_id: str) -> None:
         self.name, self.default, self.device_id = name, default, device_id
         self.waiting: list[Waiting] = []
-        self.held_seq: int | None = None
 
     def others(self, entry: Entry) -> None:
         _arrive(self.waiting, entry, self.name, self.default)
-        if self.held_seq in entry.resolves:
-            self.held_seq = None
 
     def own(self, entry: Entry) -> None:
-        """Past the device's splices as sent; one that was held is taken back at the entry that opened its item."""
+        """Past the device's splices as sent, applied or held."""
         base = entry.base or 0
         self.waiting = [other for other in self.waiting if other.seq > base]
         sent = entry.ops if entry.sent is None else entry.sent
@@ -139,20 +141,32 @@ class _Rebuilding:
         for op in sent:
             change = change_of([op], self.name, self.default)
             if change and op in held:
-                if self.held_seq is None or base >= self.held_seq:
-                    self.held_seq = entry.seq
-                self.waiting = taken_back(self.waiting, change, self.device_id, self.held_seq)
+                self.waiting = taken_back(self.waiting, change, self.device_id, entry.seq)
             elif change:
-                self.waiting = pass_over(self.waiting, change, self.device_id)[0]
+                self.waiting = after_own(self.waiting, change, self.device_id, entry.seq)[0]
 
 
-def taken_back(waiting: Sequence[Waiting], change: TextChange, device_id: str, held_seq: int) -> list[Waiting]:
-    """What waits for a device after a splice of its own was held. On the device the held typing stays on the screen until the entry
-    that opened the item comes back: so it is an own change followed by its inverse, which waits until `base` has passed `held_seq`;
-    what others did after that never met it."""
+def after_own(waiting: Sequence[Waiting], change: TextChange, device_id: str, seq: int) -> tuple[list[Waiting], TextChange]:
+    """What waits after an own splice that is applied at `seq`, and the splice as it is applied.
+
+    Where a held text of the device has not come back to it yet, the splice was typed beside text that the device will take back,
+    and it will take back the splice with it (it cannot know whether the item is still open): then the applied form waits too, and
+    comes to the device as if somebody else had made it.
+    """
+    after, rebased = pass_over(waiting, change, device_id)
+    if all(other.device_id != TAKEN_BACK for other in waiting):
+        return after, rebased
+    return [*taken_back(waiting, change, device_id, seq), Waiting(seq, device_id, rebased)], rebased
+
+
+def taken_back(waiting: Sequence[Waiting], change: TextChange, device_id: str, seq: int) -> list[Waiting]:
+    """What waits for a device after a splice of its own was held at `seq`. On the device the held typing stays on the screen until
+    its entry comes back, or that of the held typing it was typed into: so it is an own change followed by its inverse, which waits
+    until `base` has passed that entry; what others did after that never met it."""
+    held_seq = next((other.seq for other in waiting if other.device_id == TAKEN_BACK), seq)
     before = [other for other in waiting if other.seq <= held_seq]
     after, rebased = pass_over(before, change, device_id)
-    return [*after, Waiting(held_seq, "!", text.invert_shape(rebased)), *(other for other in waiting if other.seq > held_seq)]
+    return [*after, Waiting(held_seq, TAKEN_BACK, text.invert_shape(rebased)), *(other for other in waiting if other.seq > held_seq)]
 
 
 def skipped_as_identical(entry: Entry, name: str) -> bool:

@@ -10,7 +10,7 @@ from holdfast.core.apply import apply_ops
 from holdfast.core.entry import Entry, HeldText, Item, Reason, Row, Unapplied, Waiting
 from holdfast.core.facts import Context, Facts
 from holdfast.core.ops import Op, SpliceOp
-from holdfast.core.pointer import parse
+from holdfast.core.pointer import overlaps, parse
 from holdfast.core.rivals import Rival, place_changes, standing
 from holdfast.core.schema import Collection, Kind, Schema
 from holdfast.core.waiting import gather
@@ -105,12 +105,12 @@ class Working:
         return Context(kept, self.context.through) if kept or seen < self.context.through else None
 
     def open_part(self, path: str) -> Unapplied | None:
-        """The part of the open item that waits at this place (or an overlapping one)."""
+        """The part of the open item that waits at this place (or an overlapping one). A held create or delete is no place."""
         item: Item | None = self.facts.item
         if item is None:
             return None
         for part in item.parts:
             held = part.path if part.path is not None else place_of(part.op) if part.op is not None else ""
-            if held == path or held.startswith(path + "/") or path.startswith(held + "/"):
+            if held and overlaps(held, path):
                 return part
         return None

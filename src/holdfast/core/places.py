@@ -21,7 +21,7 @@ from holdfast.core.refine import FINER, finer_ops, view
 from holdfast.core.rivals import Rival, others_included
 from holdfast.core.schema import Field, Kind, Merge
 from holdfast.core.values import canonical, normalise
-from holdfast.core.waiting import after_own
+from holdfast.core.waiting import TAKEN_BACK, pass_over
 from holdfast.core.working import Working, place_of, value_at
 
 __all__ = ["take_op"]
@@ -206,7 +206,10 @@ def _take_splice(working: Working, op: SpliceOp, field: Field) -> None:
     if not working.facts.same_history:
         hold_text(working, op, field, "other_history", "It was typed on another history of this server.")
         return
-    after, rebased = after_own(waiting, change, working.facts.device_id, working.facts.seq) if waiting else ([], change)
+    if any(other.device_id == TAKEN_BACK for other in waiting):
+        hold_text(working, op, field, "conflict", "It was typed on into text that was waiting for a decision.")
+        return
+    after, rebased = pass_over(waiting, change, working.facts.device_id) if waiting else ([], change)
     current: str = working.fields[field.name]
     if not text.fits(rebased, len(current)):
         hold_text(working, op, field, "invalid", "An edit lies outside of the text.")

@@ -19,7 +19,9 @@ from holdfast.core.ops import CreateOp, Op, SpliceOp
 from holdfast.core.rivals import reverting_fully
 from holdfast.core.schema import Collection, Kind
 
-__all__ = ["TAKEN_BACK", "after_own", "change_of", "gather", "pass_over", "past_identical", "rebuild", "stands_left", "taken_back", "text_fields"]
+__all__ = [
+    "TAKEN_BACK", "change_of", "gather", "pass_over", "past_identical", "rebuild", "stands_left", "taken_back", "text_fields",
+]
 
 
 TAKEN_BACK: Final = "!"
@@ -143,20 +145,7 @@ class _Rebuilding:
             if change and op in held:
                 self.waiting = taken_back(self.waiting, change, self.device_id, entry.seq)
             elif change:
-                self.waiting = after_own(self.waiting, change, self.device_id, entry.seq)[0]
-
-
-def after_own(waiting: Sequence[Waiting], change: TextChange, device_id: str, seq: int) -> tuple[list[Waiting], TextChange]:
-    """What waits after an own splice that is applied at `seq`, and the splice as it is applied.
-
-    Where a held text of the device has not come back to it yet, the splice was typed beside text that the device will take back,
-    and it will take back the splice with it (it cannot know whether the item is still open): then the applied form waits too, and
-    comes to the device as if somebody else had made it.
-    """
-    after, rebased = pass_over(waiting, change, device_id)
-    if all(other.device_id != TAKEN_BACK for other in waiting):
-        return after, rebased
-    return [*taken_back(waiting, change, device_id, seq), Waiting(seq, device_id, rebased)], rebased
+                self.waiting = pass_over(self.waiting, change, self.device_id)[0]
 
 
 def taken_back(waiting: Sequence[Waiting], change: TextChange, device_id: str, seq: int) -> list[Waiting]:

@@ -24,6 +24,8 @@ __all__ = ["FRAMES", "FrameWriter", "http_protocol", "socket_protocol"]
 FRAMES = "holdfast.frames"
 """Name of the ASGI extension under which a socket's scope offers its `FrameWriter`."""
 
+_LINGER_SECONDS = 10.0
+
 
 class _HeadersTooLong(LimitExceeded):
     """Over `header_bytes_max`; HTTP has a status of its own for it."""
@@ -91,6 +93,7 @@ class _HttpProtocol(HttpToolsProtocol):
     settings: Settings
     _head_bytes = 0
     _head_complete = True
+    _body_complete = True
     _refusal: HoldfastError | None = None
     _arrival_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -116,16 +119,18 @@ class _HttpProtocol(HttpToolsProtocol):
         elif not self._head_complete:
             if self._arrival_timer is None:
                 self._arm(self.settings.header_seconds_max)
-        elif (cycle := self._current()) is not None and cycle.more_body:
+        elif not self._body_complete:
+            # Answered already (a body too long, say): the rest is read and dropped for a while, because closing at once would reset
+            # the connection, and the client would lose the answer.
             if self._arrival_timer is None:
-                self._arm(self.settings.body_seconds_max)
+                self._arm(min(self.settings.body_seconds_max, _LINGER_SECONDS) if self._answered() else self.settings.body_seconds_max)
         else:
             self._disarm()
 
     # -- callbacks of the parser ----------------------------------------------------------------------------------------
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes, self._head_complete = 0, False
+        self._head_bytes, self._head_complete, self._body_complete = 0, False, False
 
     def on_url(self, url: bytes) -> None:
         self._count_head(len(url))
@@ -139,6 +144,10 @@ class _HttpProtocol(HttpToolsProtocol):
         self._head_complete = True
         self._disarm()              # the body has a deadline of its own
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._body_complete = True
+        super().on_message_complete()
 
     def _count_head(self, count: int) -> None:
         self._head_bytes += count
@@ -161,13 +170,18 @@ class _HttpProtocol(HttpToolsProtocol):
             # the connection closes.
             cycle.keep_alive = False
             return
-        if cycle is None or cycle.response_complete or not cycle.response_started:
+        # With an earlier request still unanswered, anything written now would pass for its answer: then the connection just closes.
+        if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(_raw_problem(error))
         self.transport.close()
 
     def _current(self) -> RequestResponseCycle | None:
         """The newest request of this connection; None before the first."""
         return self.cycle
+
+    def _answered(self) -> bool:
+        cycle = self._current()
+        return cycle is not None and cycle.response_complete
 
     def _arm(self, seconds: float) -> None:
         self._arrival_timer = self.loop.call_later(seconds, self._too_late)
@@ -183,6 +197,8 @@ class _HttpProtocol(HttpToolsProtocol):
             return
         if self._head_complete and self._current() is None:
             self.transport.close()  # opened and never used: nobody waits for an answer
+        elif self._answered():
+            self.transport.close()
         else:
             self._refuse(TooSlow("The request did not arrive in time."))
 

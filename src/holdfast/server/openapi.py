@@ -34,7 +34,7 @@ __all__ = ["document", "errors_of"]
 
 _REF = "#/components/schemas/{name}"
 _KINDS: Mapping[str, Mapping[str, Any]] = {
-    "text": {"type": "string", "maxLength": 2000},
+    "text": {"type": "string", "maxLength": 4096},
     "whole": {"type": "integer"},
     "flag": {"type": "boolean", "default": False},
     "instant": {"type": "string", "format": "date-time"},

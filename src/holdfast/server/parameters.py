@@ -17,7 +17,7 @@ from holdfast.core.errors import InvalidValue, Malformed
 __all__ = ["Parameter", "flag", "instant", "names", "parse_query", "read_parameters", "text", "whole"]
 
 _FIELDS_MAX = 100
-_TEXT_MAX = 2_000
+_TEXT_MAX = 4_096
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -66,7 +66,7 @@ def parse_query(raw: bytes) -> list[tuple[str, str]]:
         raise Malformed("The query string cannot be read: it must be percent-encoded UTF-8 with at most "
                         f"{_FIELDS_MAX} parameters.", hint="Encode each name and value.") from None
     for name, value in pairs:
-        if "\0" in name or "\0" in value or len(value) > _TEXT_MAX * 8:
+        if "\0" in name or "\0" in value or len(value) > _TEXT_MAX * 4:
             raise Malformed("A query parameter holds U+0000 or is too long.", hint="Send a shorter value without control characters.")
     return pairs
 

@@ -48,6 +48,7 @@ TITLES = {
     "storage_corrupt": "The stored data is damaged",
     "storage_newer": "Stored by a newer version",
     "storage_failed": "Storing failed",
+    "storage_constraint": "Storing failed",
     "writer_stopped": "The writer stopped",
     "unsafe_settings": "Unsafe settings",
 }
@@ -70,7 +71,7 @@ def problem_type(code: str) -> str:
 
 
 def render(error: BaseException, request_id: str) -> Rendered:
-    """The answer to a call that ended with `error`."""
+    """The answer to a call that ended with `error`; `request_id` is empty where there was no request."""
     problem = problem_of(error) if isinstance(error, Exception) else problem_of(RuntimeError())
     status = error.status if isinstance(error, HoldfastError) else 500
     extra = error.extra if isinstance(error, HoldfastError) else {}
@@ -80,12 +81,9 @@ def render(error: BaseException, request_id: str) -> Rendered:
 
 def _members(problem: Problem, status: int, request_id: str) -> dict[str, Any]:
     members: dict[str, Any] = {"type": problem_type(problem.code), "title": TITLES.get(problem.code, TITLES["error"]), "status": status,
-                               "detail": problem.detail, "code": problem.code, "request_id": request_id}
-    for name in ("hint", "field", "retry_after"):
-        value = getattr(problem, name)
-        if value:
-            members[name] = value
-    return members
+                               "detail": problem.detail, "code": problem.code}
+    optional = {"hint": problem.hint, "field": problem.field, "retry_after": problem.retry_after, "request_id": request_id}
+    return members | {name: value for name, value in optional.items() if value}
 
 
 def _headers(error: BaseException) -> Iterator[tuple[bytes, bytes]]:
@@ -96,9 +94,6 @@ def _headers(error: BaseException) -> Iterator[tuple[bytes, bytes]]:
             yield b"www-authenticate", b'Bearer realm="holdfast"'
         if error.status == 405:
             yield b"allow", ", ".join(error.extra.get("allow", ())).encode()
-        if error.status in (408, 413):
-            # The rest of the body is unread: what follows on this connection could be taken for another request.
-            yield b"connection", b"close"
 
 
 def all_codes(base: type[HoldfastError] = HoldfastError) -> Iterator[type[HoldfastError]]:

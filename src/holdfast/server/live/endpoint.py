@@ -121,6 +121,7 @@ class LiveEndpoint:
             return
         finally:
             hub.remove(session)
+            await session.closed()
             if session.ended is not None:
                 self._metrics.count("sockets_closed", str(session.ended[0]))
             if not hub.sessions and self._hubs.get(hub.tenant_id) is hub:

@@ -11,15 +11,25 @@ cursor that the pull started from; otherwise it falls out of step and pulls for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 
 from holdfast.core import position
-from holdfast.core.errors import HoldfastError, WorldError
+from holdfast.core.errors import CallerError, Forbidden, HoldfastError, NotSignedIn, WorldError
 from holdfast.core.messages import PullReply
 from holdfast.engine.api import StoreAPI
 from holdfast.runtime import Runtime
 from holdfast.server.authenticate import Authenticator
-from holdfast.server.live.messages import NOT_SIGNED_IN, UNAVAILABLE, Frame, Heartbeat, changes_frame, frame_of
+from holdfast.server.live.messages import (
+    FORBIDDEN,
+    MALFORMED,
+    NOT_SIGNED_IN,
+    UNAVAILABLE,
+    Frame,
+    Heartbeat,
+    changes_frames,
+    frame_of,
+)
 from holdfast.server.live.session import Session, Visibility
 from holdfast.server.live.teller import Teller
 from holdfast.server.metrics import Metrics
@@ -29,6 +39,8 @@ __all__ = ["Hub"]
 
 _PULL_ENTRIES = 500
 _RETRY_SECONDS = 1.0
+_CLOSE_CODES: tuple[tuple[type[Exception], int], ...] = ((NotSignedIn, NOT_SIGNED_IN), (Forbidden, FORBIDDEN), (CallerError, MALFORMED))
+"""How a socket is closed whose pull failed: by the first class that fits."""
 
 
 class Group:
@@ -56,6 +68,7 @@ class Hub:
         self._head = 0
         self._backed_up = 0
         self.teller = Teller(store, self.sessions, lambda: self._head, runtime, settings)
+        self._advancing = asyncio.Lock()
         self._subscription = store.subscribe(tenant_id)
         self._tasks = [runtime.spawn(work(), name=f"live {name} of {tenant_id}") for name, work in
                        (("feed", self._follow), ("heartbeat", self._beat), ("presence", self.teller.run))]
@@ -69,7 +82,8 @@ class Hub:
     def resume(self, session: Session) -> None:
         """Start handing `session` what follows its cursor."""
         self._leave_group(session)
-        self._runtime.spawn(self._catch_up(session), name="socket catches up")
+        session.turn += 1
+        self._runtime.spawn(self._catch_up(session, session.turn), name="socket catches up")
 
     def remove(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
@@ -88,57 +102,68 @@ class Hub:
             await self._advance_all()
 
     async def _advance_all(self) -> None:
-        for group in list(self._groups.values()):
-            try:
-                await self._advance(group)
-            except Exception as error:
-                await self._failed(list(group.sessions.values()), error)
+        async with self._advancing:         # hint and heartbeat may come together, and each group goes on once
+            for group in list(self._groups.values()):
+                try:
+                    await self._advance(group)
+                except Exception as error:
+                    await self._failed(list(group.sessions.values()), error)
 
     async def _advance(self, group: Group) -> None:
         """Pull for the group until nothing more is there."""
         more = bool(group.sessions)
         while more:
-            session = next(iter(group.sessions.values()))
             start = group.cursor
-            reply = await self._pull(session, start)
+            reply = await self._pull(next(iter(group.sessions.values())), start)
             if reply.cursor == start and reply.reset is None:
                 return
             group.cursor = reply.cursor
-            told = says_something(reply)
-            frame = changes_frame(reply) if told else None
+            frames = changes_frames(reply, start) if says_something(reply) else []
             for session in list(group.sessions.values()):
-                if session.cursor == start:
-                    self._hand_over(session, reply, frame)
+                if session.cursor == start and len(frames) <= 1:
+                    self._hand_over(session, reply, frames)
                 else:
-                    self.resume(session)
-            if told:
-                self._metrics.count("socket_messages", by=len(group.sessions))
+                    self.resume(session)    # a page of several messages goes out at each reader's own pace
+            if frames:
                 self._metrics.count("pulls_shared", by=len(group.sessions) > 1)
             more = reply.more and bool(group.sessions)
 
-    def _hand_over(self, session: Session, reply: PullReply, frame: Frame | None) -> None:
+    def _hand_over(self, session: Session, reply: PullReply, frames: Sequence[Frame]) -> None:
         session.cursor = reply.cursor
-        if frame is not None:
+        for frame in frames:
             session.write(frame)
+        self._metrics.count("socket_messages", by=len(frames))
         if reply.reset is not None or session.ended is not None:
             self._leave_group(session)      # a reset waits for the device's `resume`
 
-    async def _catch_up(self, session: Session) -> None:
-        """Pull for one socket, at the pace at which it reads, until it is in step with its group."""
+    async def _catch_up(self, session: Session, turn: int) -> None:
+        """Pull for one socket, at the pace at which it reads, until it is in step with its group; or until it has been told to start
+        anew (`turn`), for a socket must never be handed changes by two at once."""
         try:
-            while session.id in self.sessions and session.ended is None and not session.in_step:
-                await session.outlet.drained()
-                reply = await self._pull(session, session.cursor)
-                self._hand_over(session, reply, changes_frame(reply) if says_something(reply) else None)
+            while self._is_open(session) and session.turn == turn and not session.in_step:
+                start = session.cursor
+                reply = await self._pull(session, start)
+                frames = changes_frames(reply, start) if says_something(reply) else []
+                for frame in frames[:-1]:
+                    if session.turn == turn:
+                        session.write(frame)
+                        await session.outlet.drained()
+                if session.turn != turn:
+                    return
+                self._hand_over(session, reply, frames[-1:])
                 if reply.reset is not None:
                     return
                 if not reply.more:
                     self._join(session)
+                await session.outlet.drained()
         except Exception as error:
             await self._failed([session], error)
 
+    def _is_open(self, session: Session) -> bool:
+        return session.ended is None and session.id in self.sessions
+
     def _join(self, session: Session) -> None:
-        if session.ended is not None or session.id not in self.sessions:
+        if not self._is_open(session):
             return
         group = self._groups.get(session.visibility)
         if group is None:
@@ -170,9 +195,10 @@ class Hub:
                 if session.id in self.sessions and not session.in_step:
                     self.resume(session)
             return
+        code = next((code for kind, code in _CLOSE_CODES if isinstance(error, kind)), UNAVAILABLE)
         for session in sessions:
             session.fail(error)
-            session.end(UNAVAILABLE, "The log cannot be read for this socket now. Connect again in a while.")
+            session.end(code, "This socket cannot be told what happens. The message before says why.")
             self._leave_group(session)
 
     # -- heartbeats -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ up to which everything has been sent: the device may take it as its own.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from websockets.frames import Frame as SocketFrame
@@ -16,10 +17,15 @@ from websockets.frames import Opcode
 from holdfast.core.messages import Problem, PullReply, PushReply
 
 __all__ = [
-    "CLOSE_CODES", "FELL_BEHIND", "FORBIDDEN", "GOING_AWAY", "MALFORMED", "NOT_SIGNED_IN", "TOO_LATE", "UNAVAILABLE", "Errored", "Frame",
-    "Heartbeat", "Hello", "Here", "Incoming", "Ping", "Place", "Pong", "PresenceList", "PushMessage", "Pushed", "Resume", "Welcome",
-    "changes_frame", "decode", "frame_of",
+    "CHANGES_BYTES_MAX", "CLOSE_CODES", "FELL_BEHIND", "FORBIDDEN", "GOING_AWAY", "MALFORMED", "NOT_SIGNED_IN", "TOO_LATE", "UNAVAILABLE",
+    "Errored", "Frame", "Heartbeat", "Hello", "Here", "Incoming", "Ping", "Place", "Pong", "PresenceList", "PushMessage", "Pushed",
+    "Resume", "Welcome", "changes_frames", "decode", "frame_of",
 ]
+
+T = TypeVar("T")
+
+CHANGES_BYTES_MAX = 256 << 10
+_NOTHING_YET = "0.00000000"
 
 GOING_AWAY = 1001
 MALFORMED = 4400
@@ -31,7 +37,7 @@ FELL_BEHIND = 4508
 
 CLOSE_CODES = {
     GOING_AWAY: "The server is stopping (uvicorn says 1012): connect again.",
-    MALFORMED: "Messages that cannot be read: a mistake in the client.",
+    MALFORMED: "Messages (or a cursor) that cannot be read: a mistake in the client.",
     NOT_SIGNED_IN: "No valid credential, or it ended: sign in, then connect again.",
     FORBIDDEN: "A cookie from a page of another site.",
     TOO_LATE: "No `hello` in time.",
@@ -163,6 +169,37 @@ def frame_of(message: msgspec.Struct) -> Frame:
     return Frame(_encoder.encode(message))
 
 
-def changes_frame(reply: PullReply) -> Frame:
-    """The reply of a pull as a `changes` message."""
+def changes_frames(reply: PullReply, start: str | None) -> list[Frame]:
+    """The reply of a pull from `start` as `changes` messages of at most `CHANGES_BYTES_MAX` each (or one change, one record).
+
+    Each part's cursor is one from which a device can resume. Records that came into view and those to forget therefore come before
+    the cursor moves: a pull from a later cursor would not tell of them again."""
+    whole = _changes_frame(reply)
+    if len(whole) <= CHANGES_BYTES_MAX:
+        return [whole]
+    part = msgspec.structs.replace(reply, changes=[], records=[], forget=[], cursor=start or _NOTHING_YET, more=True)
+    frames = [_changes_frame(msgspec.structs.replace(part, records=records)) for records in _parts(reply.records)]
+    if reply.forget:
+        frames.append(_changes_frame(msgspec.structs.replace(part, forget=reply.forget)))
+    for changes in _parts(reply.changes):
+        frames.append(_changes_frame(msgspec.structs.replace(part, changes=changes, cursor=changes[-1].position)))
+    return [*frames, _changes_frame(msgspec.structs.replace(reply, changes=[], records=[], forget=[]))]
+
+
+def _changes_frame(reply: PullReply) -> Frame:
     return Frame(b'{"type":"changes",' + _encoder.encode(reply)[1:])
+
+
+def _parts(items: list[T]) -> Iterator[list[T]]:
+    """`items` in runs of at most `CHANGES_BYTES_MAX` (a longer item stands alone)."""
+    run: list[T] = []
+    length = 0
+    for item in items:
+        bytes_of_item = len(_encoder.encode(item))
+        if run and length + bytes_of_item > CHANGES_BYTES_MAX:
+            yield run
+            run, length = [], 0
+        run.append(item)
+        length += bytes_of_item
+    if run:
+        yield run

@@ -25,8 +25,8 @@ class Outlet(Protocol):
     """Where a session writes."""
 
     def write(self, frame: Frame) -> bool:
-        """Pass a frame on without waiting. False: the reader is gone, or so far behind that the frame would go over the bound. A frame
-        of any size is taken while nothing waits."""
+        """Pass a frame on without waiting. False: the reader is gone, or more than the bound waits for it already. (So what waits is
+        at most the bound and one frame; a frame of any size can be sent to a reader that keeps up.)"""
 
     async def drained(self) -> None:
         """Wait until little or nothing waits."""
@@ -47,8 +47,7 @@ class DirectOutlet:
         self._bytes_max = bytes_max
 
     def write(self, frame: Frame) -> bool:
-        waiting = self._writer.buffered_bytes()
-        if waiting and waiting + len(frame) > self._bytes_max:
+        if self._writer.buffered_bytes() > self._bytes_max:
             return False
         return self._writer.write(frame.wire)
 
@@ -81,7 +80,7 @@ class QueuedOutlet:
         self._task = runtime.spawn(self._run(), name="socket writer")
 
     def write(self, frame: Frame) -> bool:
-        if self._gone or (self._waiting_bytes and self._waiting_bytes + len(frame) > self._bytes_max):
+        if self._gone or self._waiting_bytes > self._bytes_max:
             return False
         self._waiting.append(frame)
         self._waiting_bytes += len(frame)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from holdfast.core.errors import HoldfastError
@@ -32,9 +34,11 @@ class Session:
         self.watch = set(hello.watch)
         self.outlet = outlet
         self.in_step = False            # caught up: takes its group's messages
+        self.turn = 0                   # raised whenever catching up begins anew
         self.ended: tuple[int, str] | None = None
         self.messages_sent = 0
         self._runtime = runtime
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def visibility(self) -> Visibility:
@@ -59,8 +63,13 @@ class Session:
         self.send(Errored(problem=problem_of(error), id=message_id))
 
     def end(self, code: int, reason: str) -> None:
-        """Close the socket, once; returns at once."""
+        """Close the socket, once; returns at once, `closed` waits."""
         if self.ended is None:
             self.ended = (code, reason)
             self.in_step = False
-            self._runtime.spawn(self.outlet.close(code, reason), name="close a socket")
+            self._closing = self._runtime.spawn(self.outlet.close(code, reason), name="close a socket")
+
+    async def closed(self) -> None:
+        """Wait until an end that was begun is done: the reason must be out before the application returns."""
+        if self._closing is not None:
+            await self._closing

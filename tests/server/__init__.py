@@ -1,0 +1,1 @@
+"""The HTTP edge: real sockets on loopback, a store in memory."""

@@ -11,7 +11,7 @@ from tests.tidy.source import PROJECT, python_files
 
 DECISIONS = PROJECT / "docs" / "decisions"
 SECTIONS = ("## What", "## Why", "## Rejected", "## Measured")
-IMPORT_NAMES = {"argon2": "argon2-cffi", "prometheus_client": "prometheus-client"}
+IMPORT_NAMES = {"pydantic_core": "pydantic", "argon2": "argon2-cffi", "prometheus_client": "prometheus-client"}
 NEWER_STANDARD_LIBRARY = {"annotationlib"}                       # Python 3.14, imported only there
 RUN_BUT_NOT_IMPORTED = {"httptools", "uvloop", "websockets"}      # uvicorn takes them by name
 

@@ -21,7 +21,7 @@ from holdfast.server.authenticate import Headers, Identity
 from holdfast.server.parameters import Parameter
 from holdfast.server.services import Services
 
-__all__ = ["Answer", "Call", "Route"]
+__all__ = ["JSON", "NDJSON", "Answer", "Call", "Handler", "Route", "request_of", "wanted_path"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ JSON = b"application/json"
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """What a handler answers. `body` is encoded as JSON unless it is bytes; a `stream` is sent piece by piece."""
+    """What a handler answers. `body` is encoded as JSON unless it is bytes (None: no body); a `stream` is sent piece by piece."""
 
     body: Any = None
     status: int = 200
@@ -114,6 +114,7 @@ Handler = Callable[[Call], Awaitable[Answer]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """A row of the route table. `replies` is status -> Struct (or a media type for what is not JSON, or None for no body);
+    `shown` is the JSON Schema of the arguments where `body` (or the free parameters of a `filtered` route) does not say it;
     `errors` are those beyond the ones every call can answer. Without a handler the route is served as raw ASGI."""
 
     method: str
@@ -126,6 +127,7 @@ class Route:
     query: tuple[Parameter, ...] = ()
     headers: tuple[Parameter, ...] = ()
     filtered: bool = False
+    shown: Mapping[str, Any] | None = None
     body: Any = None
     body_required: bool = True
     body_bytes_max: int | None = None

@@ -95,6 +95,9 @@ def _operation(route: Route, collection: Collection | None, schema: Schema) -> d
         parameters += [{"name": field.name, "in": "query", "required": False, "schema": field_schema(field, limits=schema.limits),
                         "description": "Only records with this value; also __ne, __lt, __lte, __gt, __gte, __in, __prefix, __null."}
                        for field in filtered_fields(collection) if field.name not in {one.name for one in route.query}]
+    elif route.filtered and route.shown is not None:
+        parameters += [{"name": name, "in": "query", "required": name in route.shown.get("required", ()), "schema": one}
+                       for name, one in route.shown["properties"].items()]
     operation: dict[str, Any] = {
         "operationId": route.name if collection is None else f"{route.name}_{collection.name}",
         "summary": route.summary,
@@ -107,7 +110,7 @@ def _operation(route: Route, collection: Collection | None, schema: Schema) -> d
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": route.body_required,
-                                    "content": {"application/json": {"schema": _type_schema(route.body, collection)}}}
+                                    "content": {"application/json": {"schema": route.shown or _type_schema(route.body, collection)}}}
     if route.public:
         operation["security"] = []
     return operation
@@ -145,7 +148,7 @@ def _type_schema(kind: Any, collection: Collection | None) -> dict[str, Any]:
         return kind
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return {"$ref": _REF.format(name=kind.__name__)}
-    return {"type": "object"}
+    return {} if kind is Any else {"type": "object"}
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

@@ -76,12 +76,15 @@ def read_annotation(record: str, name: str, annotation: Any, metadata: Iterable[
         python = _read_items(record, name, python)
     choices = _choices(record, name, python) if kind is Kind.CHOICE else None
     scale = _last(marks, Scale)
+    inner = [one for one in marks if isinstance(one, FieldInfo)]
+    if any(not one.is_required() for one in inner) and _last(marks, Stamped) is None:
+        raise mistake(record, name, "its default stands inside of `| None`, where it has no effect.", "Write it behind the type: `= …`.")
     return Reading(
         kind=kind, python=python, optional=optional, merge=_last(marks, Merge), stamped=_last(marks, Stamped),
         target=None if target is None else _name_or_class(target.target), sensitive=_last(marks, Sealed) is not None,
         scale=None if scale is None else scale.digits, marks=frozenset(one.name for one in marks if isinstance(one, Mark)), choices=choices,
         constraints=tuple(one for one in marks if not isinstance(one, _NO_CONSTRAINT)),
-        doc=next((one.description for one in marks if isinstance(one, FieldInfo) and one.description), ""),
+        doc=next((one.description for one in inner if one.description), ""),
     )
 
 
@@ -122,10 +125,7 @@ def _flat(marks: Iterable[Any]) -> Iterator[Any]:
     for one in marks:
         if isinstance(one, FieldInfo):
             yield from one.metadata
-            if one.description:
-                yield one
-        else:
-            yield one
+        yield one
 
 
 def _kind_of(record: str, name: str, python: Any) -> Kind:

@@ -33,7 +33,7 @@ class Member(Record, collection=MEMBERS, read=own("id") | role(OWNER, ADMIN), wr
     display_name: Annotated[str, search] = ""
     email: str | None = None
     roles: Set[str] = set()
-    settings: Json = {}      
+    settings: Json = {}
     last_active_at: datetime | None = None
     created_at: CreatedAt = by_server
     updated_at: UpdatedAt = by_server

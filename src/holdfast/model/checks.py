@@ -10,27 +10,32 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from holdfast.core.errors import HoldfastError, InvalidValue
+from holdfast.core.errors import InvalidValue
 from holdfast.core.limits import Limits
 from holdfast.core.schema import Kind
 from holdfast.core.values import normalise
 from holdfast.model.annotation import Reading
 from holdfast.model.conversion import Conversion, from_json, instant_text, to_json
 
-__all__ = ["DIGITS_MAX", "SAFE_INTEGER", "Check", "adapter_for", "constrained", "explain", "kind_check"]
+__all__ = ["DIGITS_MAX", "SAFE_INTEGER", "Check", "adapter_for", "constrained", "explain", "kind_check", "raise_on_unfit_constraint"]
 
 Check: TypeAlias = Callable[[Any], Any]
 
 SAFE_INTEGER: Final = (1 << 53) - 1
 DIGITS_MAX: Final = 18
 """Digits of an amount of money, before and after the point together: its minor units fit 64 bits."""
+
+_EXPONENT_FROM: Final = 1e21
+"""From here on canonical JSON writes a number with an exponent; between 2^53 and here in digits that not every reader keeps."""
 
 _JUDGED_ONLY: Final = frozenset({Kind.TEXT, Kind.COUNTER, Kind.SET})
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -92,13 +97,13 @@ def _number(name: str) -> Check:
     def check(value: Any) -> int | float:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise InvalidValue(f"{name} must be a number.", field=name)
-        if isinstance(value, int):
-            if abs(value) > SAFE_INTEGER:
-                raise InvalidValue(f"{name} must be a number that a float holds exactly.", field=name)
-            return value
-        if value - value != 0.0:
+        if value - value != 0:
             raise InvalidValue(f"{name} must be a finite number.", field=name)
-        return int(value) if value.is_integer() and abs(value) <= SAFE_INTEGER else value
+        if abs(value) <= SAFE_INTEGER:
+            return int(value) if value == int(value) else value
+        if isinstance(value, int) or abs(value) < _EXPONENT_FROM:
+            raise InvalidValue(f"{name} must be a number that every reader holds exactly.", field=name, hint="A longer number is text.")
+        return value
 
     return check
 
@@ -221,6 +226,24 @@ def adapter_for(reading: Reading, validators: Iterable[Any] = ()) -> TypeAdapter
     return TypeAdapter(python)
 
 
+_SAMPLES: Final[dict[Kind, Any]] = {
+    Kind.STRING: "a", Kind.TEXT: "a", Kind.CHOICE: "a", Kind.REF: "0190f0e0-0000-7000-8000-000000000000",
+    Kind.UUID: "0190f0e0-0000-7000-8000-000000000000", Kind.INTEGER: 1, Kind.COUNTER: 1, Kind.NUMBER: 1, Kind.BOOLEAN: True,
+    Kind.DATE: "2026-11-20", Kind.DATETIME: "2026-11-20T13:58:00.000Z", Kind.MONEY: "1.00", Kind.SET: ["a"],
+}
+
+
+def raise_on_unfit_constraint(reading: Reading) -> None:
+    """Raises TypeError for a bound that cannot be applied to the type at all (`ge` on a text): pydantic notices it with the first value
+    alone, so it is given one."""
+    if reading.kind not in _SAMPLES or reading.choices is not None or not reading.constraints:
+        return
+    bounds = tuple(one for one in reading.constraints if type(one).__module__ == "annotated_types")
+    sample = from_json(reading.kind, reading.python)(_SAMPLES[reading.kind])
+    with contextlib.suppress(ValidationError):
+        adapter_for(replace(reading, constraints=bounds)).validate_python(sample)
+
+
 def constrained(name: str, reading: Reading, check: Check | None, adapter: TypeAdapter[Any], limits: Limits) -> Check:
     """`check`, then pydantic's judgement, then `check` again on what its validators made of the value."""
     to_python: Conversion = from_json(reading.kind, reading.python)
@@ -229,12 +252,13 @@ def constrained(name: str, reading: Reading, check: Check | None, adapter: TypeA
 
     def judged(value: Any) -> Any:
         value = value if check is None else check(value)
+        reason = ""
         try:
             made = adapter.validate_python(to_python(value))
-        except HoldfastError:
-            raise
         except Exception as error:
-            raise InvalidValue(_reason(name, error, sensitive), field=name) from None
+            reason = _reason(name, error, sensitive)
+        if reason:      # raised out here, so that no context leads to the value
+            raise InvalidValue(reason, field=name)
         if judged_only:
             return value
         plain = to_plain(made)
@@ -246,7 +270,8 @@ def constrained(name: str, reading: Reading, check: Check | None, adapter: TypeA
 def _reason(name: str, error: Exception, sensitive: bool) -> str:
     if not isinstance(error, ValidationError):
         return f"{name} could not be judged: its rule failed ({type(error).__name__})."
-    return explain(name, error.errors(include_url=False, include_context=False, include_input=False)[0], sensitive)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return explain(f"Each item of {name}" if first["loc"] else name, first, sensitive)
 
 
 def explain(name: str, error: Any, sensitive: bool) -> str:
@@ -257,4 +282,4 @@ def explain(name: str, error: Any, sensitive: bool) -> str:
     said = re.sub(r"^(?:String|Input|Value|Set|Decimal input) should ", "must ", said)
     if said.startswith("must ") and name:
         return f"{name} {said}."
-    return f"{name}: {said}." if name and name not in said else f"{said}."
+    return f"{said}." if not name or re.search(rf"\b{re.escape(name)}\b", said) else f"{name}: {said}."

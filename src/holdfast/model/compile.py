@@ -204,6 +204,8 @@ def _upcasters(cls: type[Record], said: Declaration, fields: Mapping[str, Field]
         raise mistake(cls.__name__, None, "contract= is a whole number from 1.")
     if said.upcasts is None:
         return {number: Upcast(number, ()) for number in range(1, said.contract)}
+    if not isinstance(said.upcasts, Mapping):
+        raise mistake(cls.__name__, None, "upcasts= says for each older contract its list of steps.", "For example upcasts={1: [...]}.")
     missing = [number for number in range(1, said.contract) if number not in said.upcasts]
     if missing:
         raise mistake(cls.__name__, None, f"contract {said.contract} has no upcaster from contract {missing[0]}.",

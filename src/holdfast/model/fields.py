@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, ForwardRef
@@ -10,6 +11,7 @@ from typing import Any, Final, ForwardRef
 from pydantic import AfterValidator, BeforeValidator
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 from pydantic_core import PydanticUndefined
 
 from holdfast.core.errors import DeclarationError, HoldfastError
@@ -17,7 +19,7 @@ from holdfast.core.limits import Limits
 from holdfast.core.schema import Field, Kind, Merge
 from holdfast.core.values import normalise
 from holdfast.model.annotation import Reading, read_annotation
-from holdfast.model.checks import DIGITS_MAX, Check, adapter_for, constrained, kind_check
+from holdfast.model.checks import DIGITS_MAX, Check, adapter_for, constrained, kind_check, raise_on_unfit_constraint
 from holdfast.model.constraints import constraint_keywords
 from holdfast.model.conversion import Conversion, from_json, to_json
 from holdfast.model.declaration import mistake
@@ -77,7 +79,9 @@ def declared_fields(cls: type[Record], namespace: Mapping[str, Any], limits: Lim
 def _complete(cls: type[Record], namespace: Mapping[str, Any]) -> DeclarationError | None:
     """Let pydantic finish the class, now that all others exist; what it says if it cannot."""
     try:
-        cls.model_rebuild(_types_namespace={**namespace})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)      # `read_annotation` makes it an error
+            cls.model_rebuild(_types_namespace={**namespace})
     except PydanticUndefinedAnnotation as error:
         return mistake(cls.__name__, None, f"the name {error.name} is not known.",
                        "Give all record classes to compile_schema, and import at module level what annotations name.")
@@ -147,6 +151,7 @@ def _compiled_check(cls: type[Record], name: str, reading: Reading, limits: Limi
         return plain
     try:
         adapter = adapter_for(reading, validators)
+        raise_on_unfit_constraint(reading)
     except (PydanticUserError, ImportError, TypeError, ValueError) as error:
         raise mistake(cls.__name__, name, f"a constraint does not fit the type: {str(error).splitlines()[0]}") from error
     return constrained(name, reading, plain, adapter, limits)

@@ -4,7 +4,8 @@ Theory of operation. What two texts share at both ends is set aside. The middles
 line ends) and aligned by Myers' greedy algorithm, whose work grows with the number of differences, not with the length of the text.
 Where that would take too long, the texts are first cut at short runs of tokens that occur exactly once in both (patience: the
 longest rising sequence of them), and the pieces are aligned by themselves. All pieces of one call share one allowance of steps;
-what exceeds it is replaced as a whole: never wrong, only coarser. Words that differ are then aligned by code points if alike.
+what exceeds it is replaced as a whole: never wrong, only coarser. Words that differ are then aligned by code points if alike. What
+was inserted or deleted and could as well stand a little further left is moved to where it is whole words, if there is such a place.
 
 Sources: E. W. Myers, An O(ND) Difference Algorithm and Its Variations (1986); B. Cohen's patience diff.
 """
@@ -25,6 +26,7 @@ _TOKEN = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
 _STEPS_MAX = 400_000            # of one call: about a tenth of a second
 _STEPS_OF_PIECE_MAX = 100_000   # before a piece is cut at its anchors
 _ANCHOR_TOKENS = (12, 4, 1)     # lengths of runs looked for, longest first: a long one is more often the only one
+_SLIDE_CODE_POINTS_MAX = 64
 _ALIKE_CODE_POINTS_MAX = 400    # longer words are not looked into
 
 
@@ -38,10 +40,15 @@ def replacements(old: str, new: str) -> list[tuple[int, int, str]]:
     start, end = _shared_ends(old, new)
     a, b = old[start:len(old) - end], new[start:len(new) - end]
     if not a or not b:
-        return [(start, len(a), b)] if a or b else []
+        return [_whole_words(old, start, len(a), b, 0)] if a or b else []
     alignment = _Alignment()
-    return [(start + at + inner, count, text) for at, _, before, after in _hunks(a, b, alignment)
-            for inner, count, text in _inside(before, after, alignment)]
+    found: list[tuple[int, int, str]] = []
+    last = -1
+    for at, _, before, after in _hunks(a, b, alignment):
+        for inner, count, text in _inside(before, after, alignment):
+            found.append(_whole_words(old, start + at + inner, count, text, last + 1))
+            last = found[-1][0] + found[-1][1]
+    return found
 
 
 def words(old: str, new: str) -> list[tuple[int, int, str, str]]:
@@ -95,6 +102,27 @@ def _inside(before: str, after: str, alignment: _Alignment) -> list[tuple[int, i
         if 2 * (len(a) - replaced) >= max(len(a), len(b)):
             return [(start + i1, i2 - i1, b[j1:j2]) for i1, i2, j1, j2 in blocks]
     return [(start, len(a), b)]
+
+
+def _whole_words(old: str, at: int, count: int, text: str, first: int) -> tuple[int, int, str]:
+    """The same insertion or deletion, at most so far left as `first`, where it is whole words: of "one two three" the deletion of
+    "wo t" is that of "two "."""
+    if count and text:
+        return at, count, text
+    stretch = text or old[at:at + count]
+    for left in range(min(len(stretch), at - first, _SLIDE_CODE_POINTS_MAX) + 1):
+        if left and old[at - left] != stretch[-left]:
+            break
+        moved = at - left
+        slid = stretch[len(stretch) - left:] + stretch[:len(stretch) - left]
+        behind = old[moved + count:moved + count + 1]
+        if not (_in_word(old[moved - 1:moved], slid[0]) or _in_word(slid[-1], behind)):
+            return moved, count, slid if text else ""
+    return at, count, text
+
+
+def _in_word(left: str, right: str) -> bool:
+    return bool(left) and bool(right) and left.isalnum() and right.isalnum()
 
 
 class _Alignment:

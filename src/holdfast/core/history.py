@@ -36,8 +36,8 @@ def rewind(row: Row, entries_newest_first: Iterable[Entry], to_seq: int, collect
 
     `row` is a state of the record and the entries (all of that record) reach from it back to `to_seq` at least; newer ones than the row
     are passed over. If they reach back to the last change at or before `to_seq`, the row's bookkeeping (rev, last, stamp, stamped
-    fields) is that of then, else it stays zero. Copied columns stay as they are now. Raises NotFound if the payload of an entry on the
-    way has been erased.
+    fields) is that of then; else `to_seq` stands for rev and last, and stamped fields stay as they are now. Copied columns stay as
+    they are now. Raises NotFound if the payload of an entry on the way has been erased.
     """
     state = _State(row.fields, row.deleted)
     entries = iter(entries_newest_first)
@@ -53,7 +53,7 @@ def rewind(row: Row, entries_newest_first: Iterable[Entry], to_seq: int, collect
             return None
         state = before
     past = Row(collection=row.collection, id=row.id, fields=dict(state.fields), copied=row.copied, contract=row.contract,
-               deleted=state.deleted)
+               deleted=state.deleted, rev=to_seq, last=to_seq)
     return past if last is None else _kept_book(past, last, entries, collection)
 
 

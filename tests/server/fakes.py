@@ -155,9 +155,6 @@ class FakePeople:
             return None
         return Identity(tenant_id=parts[2], account_id=parts[1], kind="token", secret_hash=hashlib.sha256(secret.encode()).hexdigest())
 
-    async def still_valid(self, identity: Identity) -> bool:
-        return identity.secret_hash not in {hashlib.sha256(one.encode()).hexdigest() for one in self.withdrawn}
-
     async def sign_out(self, identity: Identity) -> None:
         self.withdrawn |= {f"hf_{account}_{tenant}" for account, tenants in self.MEMBERS.items() for tenant in tenants
                            if hashlib.sha256(f"hf_{account}_{tenant}".encode()).hexdigest() == identity.secret_hash}

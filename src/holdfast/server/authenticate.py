@@ -59,9 +59,6 @@ class CredentialChecker(Protocol):
     async def check(self, secret: str) -> Identity | None:
         """None: unknown, expired, withdrawn, or its account may not sign in any more."""
 
-    async def still_valid(self, identity: Identity) -> bool:
-        """Whether a credential that was checked before is still to be believed."""
-
 
 class TokenChecker(Protocol):
     """Checks a JWT of the issuer."""
@@ -103,19 +100,10 @@ class Authenticator:
         self._cached.pop(key, None)
         tenant = None if tenant_header is None else _text(tenant_header, "Holdfast-Tenant")
         identity = await (self._check_jwt(secret, tenant) if is_jwt else self._check_secret(secret, tenant))
-        self._remember(key, identity)
+        if len(self._cached) >= _CACHED_MAX:
+            self._cached.pop(next(iter(self._cached)))
+        self._cached[key] = (identity, self._runtime.monotonic() + self._seconds)
         return identity
-
-    async def still_valid(self, identity: Identity) -> None:
-        """Raise NotSignedIn if a credential that was checked before has ended meanwhile. As cached as `identify`."""
-        key = b"still" + identity.secret_hash.encode()
-        cached = self._cached.get(key)
-        if cached is not None and cached[1] > self._runtime.monotonic() and not self._expired(identity):
-            return
-        self._cached.pop(key, None)
-        if self._expired(identity) or not await self._checker.still_valid(identity):
-            raise NotSignedIn("The sign-in of this socket has ended.")
-        self._remember(key, identity)
 
     def forget(self, secret_hash: str) -> None:
         """Believe a credential no longer: it was signed out or withdrawn here."""
@@ -126,11 +114,6 @@ class Authenticator:
         """Believe none of an account's credentials without looking again."""
         for key in [key for key, (identity, _) in self._cached.items() if identity.account_id == account_id]:
             del self._cached[key]
-
-    def _remember(self, key: bytes, identity: Identity) -> None:
-        if len(self._cached) >= _CACHED_MAX:
-            self._cached.pop(next(iter(self._cached)))
-        self._cached[key] = (identity, self._runtime.monotonic() + self._seconds)
 
     def _expired(self, identity: Identity) -> bool:
         return identity.expires_at is not None and identity.expires_at <= self._runtime.now_ms()

@@ -7,6 +7,8 @@ and histories. Messages of one socket are handled one after another, so a device
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
@@ -131,7 +133,7 @@ class LiveEndpoint:
     def _hub(self, tenant_id: str) -> Hub:
         hub = self._hubs.get(tenant_id)
         if hub is None:
-            hub = self._hubs[tenant_id] = Hub(tenant_id, self._store, self._authenticator, self._runtime, self._settings, self._metrics)
+            hub = self._hubs[tenant_id] = Hub(tenant_id, self._store, self._runtime, self._settings, self._metrics)
         return hub
 
     def _outlet(self, scope: Scope, send: Send) -> Outlet:
@@ -156,27 +158,30 @@ class LiveEndpoint:
                                                 hint='Send {"type":"hello","device_id":"…","cursor":null} first.'))
         headers = dict(scope["headers"])
         try:
-            identity = await self._sign_in(hello, headers, scope["scheme"])
+            check = self._check_of(hello, headers, scope["scheme"])
+            identity = await check()
             known_collections(self._store.schema.collections, [*(hello.collections or ()), *hello.watch])
         except NotSignedIn as error:
             raise _Refused(NOT_SIGNED_IN, error) from None
         except HoldfastError as error:
             raise _Refused(FORBIDDEN if isinstance(error, Forbidden) else MALFORMED, error) from None
         address = scope["client"][0] if scope.get("client") else ""
-        session = Session(self._runtime.uuid7(), identity, identity.caller(request_of(headers, address)), hello, outlet, self._runtime)
+        session = Session(self._runtime.uuid7(), identity, identity.caller(request_of(headers, address)), hello, outlet, self._runtime,
+                          check)
         session.send(Welcome(session=session.id, tenant=identity.tenant_id, actor_id=identity.account_id, device_id=session.device_id,
                              now=self._runtime.now_ms(), heartbeat_ms=int(self._settings.heartbeat_seconds * 1000)))
         return session
 
-    async def _sign_in(self, hello: Hello, headers: Headers, scheme: str) -> Identity:
+    def _check_of(self, hello: Hello, headers: Headers, scheme: str) -> Callable[[], Awaitable[Identity]]:
+        """What finds out who the socket is, now and again later. Raises NotSignedIn, Forbidden."""
         tenant = hello.tenant.encode() if hello.tenant is not None else headers.get(b"holdfast-tenant")
-        if hello.token is not None:
-            return await self._authenticator.identify_secret(hello.token, tenant)
-        secret = presented_cookie(headers, secure=is_secure(scheme, self._settings))
+        secret = hello.token
         if secret is None:
-            raise NotSignedIn("This socket names nobody: its hello has no token, and there is no session cookie.")
-        raise_if_cross_site(headers, scheme, self._settings, must_say=True)
-        return await self._authenticator.identify_secret(secret, tenant)
+            secret = presented_cookie(headers, secure=is_secure(scheme, self._settings))
+            if secret is None:
+                raise NotSignedIn("This socket names nobody: its hello has no token, and there is no session cookie.")
+            raise_if_cross_site(headers, scheme, self._settings, must_say=True)
+        return partial(self._authenticator.identify_secret, secret, tenant)
 
     # -- the messages after it ------------------------------------------------------------------------------------------
     async def _listen(self, session: Session, hub: Hub, receive: Receive) -> None:
@@ -210,7 +215,7 @@ class LiveEndpoint:
         if len(message.id) > _MESSAGE_ID_MAX:
             raise InvalidValue(f"A message's id has at most {_MESSAGE_ID_MAX} characters.", field="/id")
         # Each push is judged with the credential as it stands: a socket that outlives its sign-in must not save under it.
-        await self._authenticator.still_valid(session.identity)
+        await session.check()
         push = Push(device_id=session.device_id, mutations=message.mutations, now=message.now)
         async with asyncio.timeout(self._settings.answer_seconds_max):
             reply = await push_once(self._store, session.caller, push, self._metrics)

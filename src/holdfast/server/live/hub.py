@@ -19,7 +19,6 @@ from holdfast.core.errors import CallerError, Forbidden, HoldfastError, NotSigne
 from holdfast.core.messages import PullReply
 from holdfast.engine.api import StoreAPI
 from holdfast.runtime import Runtime
-from holdfast.server.authenticate import Authenticator
 from holdfast.server.live.messages import (
     FORBIDDEN,
     MALFORMED,
@@ -55,11 +54,9 @@ class Group:
 class Hub:
     """Made with a tenant's first socket, ended with its last."""
 
-    def __init__(self, tenant_id: str, store: StoreAPI, authenticator: Authenticator, runtime: Runtime, settings: Settings,
-                 metrics: Metrics) -> None:
+    def __init__(self, tenant_id: str, store: StoreAPI, runtime: Runtime, settings: Settings, metrics: Metrics) -> None:
         self.tenant_id = tenant_id
         self._store = store
-        self._authenticator = authenticator
         self._runtime = runtime
         self._settings = settings
         self._metrics = metrics
@@ -221,7 +218,7 @@ class Hub:
         """A credential that ended ends its sockets too."""
         for session in list(self.sessions.values()):
             try:
-                await self._authenticator.still_valid(session.identity)
+                await session.check()
             except WorldError:
                 continue
             except HoldfastError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -23,9 +24,11 @@ Visibility = tuple[str, frozenset[str] | None, tuple[str, ...] | None, tuple[tup
 class Session:
     """State of one socket. `cursor` is up to where everything has been handed to the outlet."""
 
-    def __init__(self, session_id: str, identity: Identity, caller: Caller, hello: Hello, outlet: Outlet, runtime: Runtime) -> None:
+    def __init__(self, session_id: str, identity: Identity, caller: Caller, hello: Hello, outlet: Outlet, runtime: Runtime,
+                 check: Callable[[], Awaitable[Identity]]) -> None:
         self.id = session_id
         self.identity = identity
+        self.check = check              # raises NotSignedIn when the credential has ended
         self.caller = caller
         self.device_id = hello.device_id
         self.cursor = hello.cursor

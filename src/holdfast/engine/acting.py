@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.core import clock, digest
+from holdfast.core import clock
 from holdfast.core.access import Actor, allows
 from holdfast.core.entry import Entry
 from holdfast.core.errors import Conflict, Forbidden, HoldfastError
 from holdfast.core.facts import Decision
 from holdfast.core.identity import pseudo_device
 from holdfast.core.messages import Result
+from holdfast.core.ops import CreateOp
+from holdfast.engine.actions import kept_promises
 from holdfast.engine.changing import raise_if_not_applicable
 from holdfast.engine.judge import Judge
-from holdfast.engine.views import plain
+from holdfast.engine.views import plain, record_view
 from holdfast.engine.work import Act, Value, error_of
 
 __all__ = ["READ_CHANGED", "act"]
@@ -75,21 +77,28 @@ async def _kept(judge: Judge, actor: Actor, work: Act) -> Value:
     results: list[Result] = []
     for mutation in work.mutations:
         salt = judge.salt()
-        decision = await judge.decision(work.who, actor, pseudo_device(actor.id), mutation, salt, on_current=True)
+        on_current = mutation.base is None and not isinstance(mutation.ops[0], CreateOp)
+        decision = await judge.decision(work.who, actor, pseudo_device(actor.id), mutation, salt, on_current=on_current)
         raise_if_not_applicable(decision)
         if decision.entry.outcome == "held":
             raise Conflict("A change of this action would have to wait for a decision.")
-        adopted = await judge.adopt(decision, salt)
-        results.append(judge.result(actor, decision, adopted))
-    touched = sorted({(one.collection, one.record_id) for one in (*work.reads, *work.mutations)})
-    extra = {"name": work.call.record_id, "reply": work.reply, "seqs": [result.seq for result in results], "touched": [list(key) for key in touched]}
+        adopted = await judge.adopt(decision, salt, actor)
+        result = judge.result(actor, decision, adopted)
+        if result.rev is not None and adopted.row is not None:
+            result.record = record_view(adopted.row)
+        results.append(result)
+    shown = plain(results)
+    reply = kept_promises(work.reply, shown)
+    touched = sorted({*((read.collection, read.record_id) for read in work.reads),
+                      *((mutation.collection, mutation.record_id) for mutation in work.mutations)})
+    extra = {"name": work.call.record_id, "reply": reply, "seqs": [result.seq for result in results], "touched": [list(key) for key in touched]}
     salt = judge.salt()
     stamp = clock.decided(None, offset_ms=0, now=ground.now, seen=0, limits=judge.limits)
     entry = Entry(tenant_id=ground.tenant_id, seq=ground.seq + 1, committed_at=ground.now, stamp=stamp, actor_id=actor.id,
                   device_id=work.device_id, mutation_id=work.call.mutation_id, kind="action", on_behalf_of=work.who.on_behalf_of,
-                  sent_hash=digest.sent_hash(salt, work.call), extra=extra, request=work.who.request)
-    adopted = await judge.adopt(Decision(entry, None, False, None), salt)
-    answer = {"reply": work.reply, "outcome": "applied", "receipt": "committed", "position": adopted.position, "results": plain(results)}
+                  sent_hash=judge.sent_hash(salt, work.call), extra=extra, request=work.who.request)
+    adopted = await judge.adopt(Decision(entry, None, False, None), salt, actor)
+    answer = {"reply": reply, "outcome": "applied", "receipt": "committed", "position": adopted.position, "results": shown}
     return Value(answer, ground.seq)
 
 

@@ -94,7 +94,8 @@ class StoreAPI(Protocol):
                      ops: Sequence[Mapping[str, Any]] | None = None, base: str | None = None, if_match: int | None = None,
                      mutation_id: str | None = None, atomic: bool = False) -> Result:
         """PATCH. `fields` become sets (finer ops on Text, Counter, Set), null unsets. base None: the state that stands.
-        Raises Stale (if_match), Reused (mutation_id with other content), NotFound, Forbidden, InvalidValue, Held."""
+        A question (`merge.ask`) is kept: the outcome is `held`, with `inbox_id`; what else cannot be applied raises, and nothing is kept.
+        Raises Stale (if_match), Reused (mutation_id with other content), NotFound, Forbidden, InvalidValue, Conflict (a unique value)."""
 
     async def delete(self, caller: Caller, collection: str, record_id: str, *, if_match: int | None = None, mutation_id: str | None = None) -> Result: ...
     async def undelete(self, caller: Caller, collection: str, record_id: str, *, mutation_id: str | None = None) -> Result: ...

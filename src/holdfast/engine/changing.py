@@ -6,19 +6,19 @@ from __future__ import annotations
 
 from holdfast.core.access import Actor, allows
 from holdfast.core.entry import Mutation, Row, Unapplied
-from holdfast.core.errors import Conflict, Forbidden, Held, HoldfastError, InvalidValue, NotFound, Stale
+from holdfast.core.errors import Conflict, Forbidden, HoldfastError, InvalidValue, NotFound, Stale
 from holdfast.core.facts import Decision, Key
 from holdfast.core.identity import pseudo_device
 from holdfast.core.messages import Problem, Result
 from holdfast.engine.judge import Judge
-from holdfast.engine.views import ABSENT, plain, record_view
+from holdfast.engine.views import ABSENT, record_view
 from holdfast.engine.work import Change, Results, error_of
 
 __all__ = ["answer_again", "change", "raise_if_not_applicable", "raise_if_over_limit", "readable_row", "with_record"]
 
 
 async def change(judge: Judge, actor: Actor, work: Change) -> Results:
-    """Raises NotFound, Forbidden, InvalidValue, Stale, Conflict, Reused, Held (kept) and RateLimited."""
+    """Raises NotFound, Forbidden, InvalidValue, Stale, Conflict, Reused and RateLimited."""
     mutation, who = work.mutation, work.who
     device_id = pseudo_device(actor.id)
     again = await answer_again(judge, actor, device_id, mutation)
@@ -31,12 +31,12 @@ async def change(judge: Judge, actor: Actor, work: Change) -> Results:
     decision = await judge.decision(who, actor, device_id, mutation, salt, on_current=work.on_current)
     raise_if_not_applicable(decision)
     raise_if_over_limit(await judge.over_limit(who, decision))
-    adopted = await judge.adopt(decision, salt)
+    adopted = await judge.adopt(decision, salt, actor)
     return with_record(judge, actor, judge.result(actor, decision, adopted), adopted.row)
 
 
 async def answer_again(judge: Judge, actor: Actor, device_id: str, asked: Mutation) -> Results | None:
-    """The answer of a call that was made before, rights judged anew. Raises Reused, NotFound, Held."""
+    """The answer of a call that was made before, rights judged anew. Raises Reused, NotFound."""
     repeated = await judge.repeated(actor, device_id, asked)
     if repeated is None:
         return None
@@ -49,11 +49,10 @@ async def answer_again(judge: Judge, actor: Actor, device_id: str, asked: Mutati
 
 
 def with_record(judge: Judge, actor: Actor, result: Result, row: Row | None) -> Results:
-    """The answer with the record as it stands. Raises Held if the change waits in the inbox (what could be applied was)."""
+    """The answer with the record as it stands. If a question was kept, its outcome is `held` and it names the inbox item; what could
+    be applied was."""
     if row is not None and allows(judge.schema.collections[row.collection].read, row.columns(), actor):
         result.record = record_view(row)
-    if result.receipt == "held":
-        raise Held("Somebody else changed this too: both values are kept in the inbox.", result=plain(result), inbox_id=result.inbox_id)
     return Results([result], judge.ground.seq)
 
 

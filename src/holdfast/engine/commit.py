@@ -8,6 +8,7 @@ fault is its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from holdfast.core.access import Actor
 from holdfast.core.errors import Forbidden, HoldfastError, NotFound, StorageConstraint, WorldError
@@ -22,18 +23,45 @@ from holdfast.engine.ground import Ground
 from holdfast.engine.judge import Judge, refused
 from holdfast.engine.memory import Memory
 from holdfast.engine.reverting import name_version, restore_version, revert
-from holdfast.engine.secrecy import Keyring, Secrecy
+from holdfast.engine.secrecy import Keyring
 from holdfast.engine.settling import redecide_arrived, resolve
 from holdfast.engine.traits import Traits
 from holdfast.engine.work import (
-    Act, Answer, Change, Erase, Failure, NameVersion, PushWork, Resolve, Restore, Results, Revert, TenantWork, Upkeep, Value, Who, Work, failure_of,
+    Act,
+    Answer,
+    Change,
+    Erase,
+    Failure,
+    NameVersion,
+    PushWork,
+    Resolve,
+    Restore,
+    Results,
+    Revert,
+    TenantWork,
+    Upkeep,
+    Value,
+    Who,
+    Work,
+    failure_of,
 )
 from holdfast.runtime import Runtime
 from holdfast.storage.protocol import Batch, Device, Storage
 
-__all__ = ["Commit"]
+__all__ = ["ACCOUNTS_GREW", "Commit"]
 
 DEVICE_SEEN_EVERY_MS = 60_000
+
+
+ACCOUNTS_GREW = "!accounts"
+"""The name under which the feed says that accounts or credentials changed."""
+
+
+@runtime_checkable
+class Maintained(Protocol):
+    """A storage with work that can wait until nothing else does."""
+
+    async def maintain(self) -> None: ...
 
 
 class Commit:
@@ -51,13 +79,20 @@ class Commit:
     def forget(self) -> None:
         self._memory.forget()
 
+    async def maintain(self) -> None:
+        if isinstance(self._storage, Maintained):
+            await self._storage.maintain()
+
     async def write(self, works: list[Work]) -> Written:
         """Raises the WorldErrors of the storage: then nothing is known of the batch, and all of it may be sent again."""
         answers: list[Answer] = [_NOT_YET] * len(works)
         by_tenant: dict[str, list[int]] = {}
+        accounts_grew = False
         for at, work in enumerate(works):
             if isinstance(work, Upkeep):
                 answers[at] = await self._keep_up(work)
+                if work.accounts or work.credentials:
+                    accounts_grew = True
             else:
                 by_tenant.setdefault(work.who.tenant_id, []).append(at)
         grown: dict[str, int] = {}
@@ -68,6 +103,8 @@ class Commit:
                 self.forget()
                 grown.clear()
                 await self._one_by_one(works, by_tenant, answers, grown)
+        if accounts_grew:
+            grown[ACCOUNTS_GREW] = self._runtime.now_ms()
         return Written(answers, grown)
 
     async def _write_tenants(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Answer], grown: dict[str, int]) -> None:
@@ -99,7 +136,7 @@ class Commit:
                 return NotFound("There is no such organisation.")
             if tenant.suspended:
                 return Forbidden("This organisation is suspended: it can be read, not changed.", hint="Ask the operator of this server.")
-            secrecy = Secrecy(self._schema, self._keyring, tenant)
+            secrecy = self._keyring.secrecy(tenant)
             self._memory.tenants.put(tenant_id, secrecy)
         ground = Ground(batch, await batch.head(tenant_id), schema=self._schema, secrecy=secrecy, memory=self._memory, now=self._runtime.now_ms())
         return Judge(ground, schema=self._schema, traits=self._traits, limits=self._limits, runtime=self._runtime)
@@ -116,7 +153,7 @@ class Commit:
                     raise
                 answers.append(failure_of(error))
             except HoldfastError as error:
-                assert judge.ground.seq == before or error.code == "held", "an error after something was taken over"
+                assert judge.ground.seq == before, "an error after something was taken over"
                 answers.append(failure_of(error))
         await redecide_arrived(judge)
         return answers
@@ -205,11 +242,15 @@ class Commit:
 
     async def _keep_up(self, work: Upkeep) -> Answer:
         """One transaction of its own; the count of an attempt is its value."""
-        tenants = sorted({one.tenant_id for one in (*work.tenants, *work.devices)} | {tenant_id for tenant_id, _, _ in work.settings})
+        tenants = sorted({tenant.tenant_id for tenant in (*work.new_tenants, *work.tenants)} | {device.tenant_id for device in work.devices}
+                         | {tenant_id for tenant_id, _, _ in work.settings})
         count = 0
         try:
             async with self._storage.batch(tenants) as batch:
-                for tenant in work.tenants:
+                for tenant in work.new_tenants:
+                    if await batch.tenant(tenant.tenant_id) is not None:
+                        raise StorageConstraint(f"There is an organisation {tenant.tenant_id!r} already.")
+                for tenant in (*work.new_tenants, *work.tenants):
                     await batch.put_tenant(tenant)
                 for account in work.accounts:
                     await batch.put_account(account)

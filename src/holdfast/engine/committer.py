@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 from holdfast.core.errors import HoldfastError, WorldError, WriterStopped
 from holdfast.core.limits import Limits
@@ -31,9 +31,13 @@ from holdfast.storage.drive import run_sync
 
 __all__ = ["Batch", "Committer", "Gate", "Waiter", "Written"]
 
+T = TypeVar("T")
+
 log = logging.getLogger("holdfast.engine")
 
 RESTART_DELAY_S = 0.1
+QUIET_S = 0.05
+"""After so long without a save the storage gets its turn (checkpoints)."""
 
 
 class Gate(Protocol):
@@ -66,6 +70,9 @@ class Batch(Protocol):
     """Writes batches. `forget` drops everything it remembers between them."""
 
     async def write(self, works: list[Work]) -> Written: ...
+    async def maintain(self) -> None:
+        """Work that can wait until nothing else does."""
+
     def forget(self) -> None: ...
 
 
@@ -108,6 +115,8 @@ class Committer:
         self._queue: deque[_Queued] = deque()
         self._in_flight: list[_Queued] = []
         self._arrived = asyncio.Event()
+        self._quiet: asyncio.TimerHandle | None = None
+        self._is_quiet = False
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -136,6 +145,8 @@ class Committer:
         """Write what waits, then stop."""
         self._closing = True
         self._arrived.set()
+        if self._quiet is not None:
+            self._quiet.cancel()
         if self._task is not None:
             await asyncio.wait([self._task])
 
@@ -154,10 +165,30 @@ class Committer:
             if not self._queue:
                 if self._closing:
                     return
+                if self._is_quiet:
+                    self._is_quiet = False
+                    await self._run(self._batch.maintain())
+                    continue
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
             await self._write_one(self._take())
+            self._listen_for_quiet()
+
+    def _listen_for_quiet(self) -> None:
+        if self._quiet is not None:
+            self._quiet.cancel()
+        self._quiet = None if self._queue else asyncio.get_running_loop().call_later(QUIET_S, self._note_quiet)
+
+    def _note_quiet(self) -> None:
+        self._is_quiet = True
+        self._arrived.set()
+
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """In a thread, if this committer has one, else in place."""
+        if self._in_thread:
+            return await self._runtime.blocking(lambda: run_sync(work))
+        return await work
 
     def _take(self) -> list[_Queued]:
         batch: list[_Queued] = []
@@ -173,10 +204,7 @@ class Committer:
         began = self._runtime.monotonic()
         works = [queued.work for queued in batch]
         try:
-            if self._in_thread:
-                written = await self._runtime.blocking(lambda: run_sync(self._batch.write(works)))
-            else:
-                written = await self._batch.write(works)
+            written = await self._run(self._batch.write(works))
             answers = written.answers
         except WorldError as error:
             self._batch.forget()

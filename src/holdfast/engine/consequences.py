@@ -35,7 +35,7 @@ def came_into_view(traits: Traits, before: Row | None, after: Row) -> bool:
     return any(was.get(column) != now.get(column) for column in traits.ruled_by)
 
 
-async def follow(judge: Judge, before: Row, after: Row, cause: Entry) -> None:
+async def follow(judge: Judge, before: Row, after: Row, cause: Entry, actor: Actor) -> None:
     """Rewrite the copied columns of the children of a record that changed."""
     was, now = before.columns(), after.columns()
     changed = {source for source in judge.traits[after.collection].copied_from if was.get(source) != now.get(source)}
@@ -48,15 +48,15 @@ async def follow(judge: Judge, before: Row, after: Row, cause: Entry) -> None:
                 by_field.setdefault(copied.ref_field, {})[copied.column] = now.get(copied.source)
         for ref_field, columns in by_field.items():
             for row in await judge.ground.children(child.name, ref_field, after.id):
-                await _rewrite(judge, row, columns, cause)
+                await _rewrite(judge, row, columns, cause, actor)
 
 
-async def _rewrite(judge: Judge, row: Row, columns: Mapping[str, Any], cause: Entry) -> None:
+async def _rewrite(judge: Judge, row: Row, columns: Mapping[str, Any], cause: Entry, actor: Actor) -> None:
     if all(row.copied.get(name) == value for name, value in columns.items()):
         return
     ground = judge.ground
-    facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=Actor(cause.actor_id),
+    facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=actor,
                   device_id=pseudo_device(cause.actor_id), stamp=cause.stamp, on_behalf_of=cause.on_behalf_of, request=cause.request,
                   kind="access")
     collection = judge.schema.collections[row.collection]
-    await judge.adopt(rewrite_copied(row, columns, facts, collection, judge.runtime.uuid7()), judge.salt())
+    await judge.adopt(rewrite_copied(row, columns, facts, collection, judge.runtime.uuid7()), judge.salt(), actor)

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from holdfast.core import digest
 from holdfast.core.access import Actor
 from holdfast.core.entry import Entry, Row
 from holdfast.core.errors import Forbidden, InvalidValue, NotFound
@@ -44,10 +43,10 @@ async def erase(judge: Judge, actor: Actor, work: Erase) -> Results:
     salt = judge.salt()
     extra = {"seqs": [entry.seq for entry in chosen], "reason": work.reason, "whole": work.seqs is None}
     decision = await judge.settled(work.who, actor, "erase", work.mutation_id, key, [], salt=salt,
-                                   sent_hash=digest.sent_hash(salt, asked), extra=extra)
+                                   sent_hash=judge.sent_hash(salt, asked), extra=extra)
     if work.seqs is None and decision.row is not None:
         decision = _emptying(decision, judge.schema.collections[work.collection])
-    adopted = await judge.adopt(decision, salt)
+    adopted = await judge.adopt(decision, salt, actor)
     await _forget_what_was_made_of(judge, entries, key)
     judge.ground.erase(entry.seq for entry in chosen)
     result = Result(mutation_id=work.mutation_id, outcome="applied", receipt="committed", position=adopted.position, seq=adopted.entry.seq)

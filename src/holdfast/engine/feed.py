@@ -5,6 +5,7 @@ so a slow subscriber costs one number and never holds anybody up. A lost hint is
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 __all__ = ["Feed", "FeedSubscription"]
 
@@ -52,6 +53,11 @@ class Feed:
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, set[FeedSubscription]] = {}
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+
+    def watch(self, name: str, on_grown: Callable[[], None]) -> None:
+        """Call `on_grown`, in this event loop, at each hint of this name."""
+        self._watchers.setdefault(name, []).append(on_grown)
 
     def subscribe(self, tenant_id: str) -> FeedSubscription:
         subscription = FeedSubscription(self, tenant_id)
@@ -61,6 +67,8 @@ class Feed:
     def publish(self, tenant_id: str, seq: int) -> None:
         for subscription in self._subscriptions.get(tenant_id, ()):
             subscription.hint(seq)
+        for on_grown in self._watchers.get(tenant_id, ()):
+            on_grown()
 
     def forget(self, tenant_id: str, subscription: FeedSubscription) -> None:
         standing = self._subscriptions.get(tenant_id)

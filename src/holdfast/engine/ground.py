@@ -14,17 +14,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from holdfast.core import digest
-from holdfast.core.access import Actor
+from holdfast.core.access import Actor, All
 from holdfast.core.entry import Entry, Item, Row
 from holdfast.core.facts import Context, Decision, Key, UniqueKey
 from holdfast.core.schema import Collection, Schema
 from holdfast.engine.memory import Memory
 from holdfast.engine.secrecy import Secrecy
-from holdfast.storage.protocol import Batch, Device, Head, Writes
+from holdfast.model.builtin import MEMBERS, OWNER
+from holdfast.storage.protocol import Batch, Device, Head, Query, Writes
 
 __all__ = ["MEMBERS", "Adopted", "DeviceKey", "Ground", "Last", "is_pseudo"]
 
-MEMBERS = "members"
+OWNERS_PAGE = 500
 DeviceKey = tuple[str, str, str]
 """(device, collection, record id)"""
 
@@ -117,8 +118,7 @@ class Ground:
         if missing:
             found = await self.batch.contexts(self.tenant_id, missing)
             for key in missing:
-                context = found.get(key)
-                self.contexts[key] = None if context is None else self.secrecy.open_context(key, context)
+                self.contexts[key] = found.get(key)
 
     async def load_items(self, keys: Iterable[DeviceKey]) -> None:
         missing = [key for key in dict.fromkeys(keys) if key not in self.items]
@@ -191,11 +191,10 @@ class Ground:
         fresh = self.fresh.get(key)
         return [*entries, *(entry for entry in fresh if entry.seq > after)] if fresh else entries
 
-    async def newest_first(self, key: Key, until: int | None = None, chunk: int = 200) -> list[Entry]:
+    async def newest_first(self, key: Key) -> list[Entry]:
         """All entries about the record, newest first."""
-        stored = await self.batch.record_entries(self.tenant_id, key, until=self.start if until is None else until, descending=True)
-        fresh = [] if until is not None else list(reversed(self.fresh.get(key, ())))
-        return [*fresh, *(self.opened(entry) for entry in stored)]
+        stored = await self.batch.record_entries(self.tenant_id, key, until=self.start, descending=True)
+        return [*reversed(self.fresh.get(key, ())), *(self.opened(entry) for entry in stored)]
 
     def salt_of(self, seq: int) -> bytes:
         """The salt of an entry of this batch."""
@@ -241,6 +240,21 @@ class Ground:
             return None
         roles = frozenset(row.fields.get("roles") or ())
         return Actor(actor_id, roles if narrowed is None else roles & narrowed)
+
+    async def other_owners(self, actor_id: str) -> int:
+        """Whether (0 or 1, more are not counted) a member besides this one is an owner."""
+        for key, row in self.rows.items():
+            if key[0] == MEMBERS and key[1] != actor_id and row is not None and not row.deleted and OWNER in row.fields["roles"]:
+                return 1
+        after: tuple[str, ...] | None = None
+        while True:
+            page = await self.batch.page(self.tenant_id, Query(collection=MEMBERS, rule=All, actor=Actor(""), after=after, limit=OWNERS_PAGE))
+            for row in page:
+                if row.id != actor_id and OWNER in row.fields["roles"] and (MEMBERS, row.id) not in self._dirty_rows:
+                    return 1
+            if len(page) < OWNERS_PAGE:
+                return 0
+            after = (page[-1].id,)
 
     # -- taking decisions over ------------------------------------------------------------------------------------------
 
@@ -349,7 +363,7 @@ class Ground:
             rows=[close.close_row(row) for key in self._dirty_rows if (row := self.rows[key]) is not None],
             entries=self._entries,
             salts=self._salts,
-            contexts={key: None if (context := self.contexts[key]) is None else close.close_context(key, context) for key in self._dirty_contexts},
+            contexts={key: self.contexts[key] for key in self._dirty_contexts},
             items=[close.close_item(item) for key in self._dirty_items if (item := self.items[key]) is not None],
             closed_items=list(self._closed_items),
             erased=self._erased,

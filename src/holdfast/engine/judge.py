@@ -7,6 +7,7 @@ itself says so (`Row.last`, `last_device`, `last_foreign`). The rest (`_Seen`) i
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,18 +19,19 @@ from holdfast.core import clock, decide, digest, position
 from holdfast.core.access import Actor, allows
 from holdfast.core.admission import Duplicate, Refused, admit
 from holdfast.core.entry import Entry, EntryKind, Mutation, Row, Unapplied
-from holdfast.core.errors import HoldfastError, WorldError
-from holdfast.core.facts import Context, Decision, Facts, Key, Lookups
+from holdfast.core.errors import Forbidden, HoldfastError, InvalidValue, WorldError
+from holdfast.core.facts import Context, Decision, Facts, Key, Lookups, UniqueKey
 from holdfast.core.identity import pseudo_device
 from holdfast.core.limits import Limits
 from holdfast.core.messages import Problem, Result
 from holdfast.core.ops import Op
-from holdfast.core.schema import Schema
+from holdfast.core.schema import Collection, Schema
 from holdfast.engine.consequences import came_into_view, follow
-from holdfast.engine.contracts import upcast_mutation
 from holdfast.engine.ground import MEMBERS, Adopted, DeviceKey, Ground, is_pseudo
 from holdfast.engine.traits import Traits
 from holdfast.engine.work import SYSTEM_ROLES, Act, Change, PushWork, TenantWork, Who
+from holdfast.model.builtin import OWNER, role_change_problem
+from holdfast.model.contracts import upcast_mutation
 from holdfast.runtime import Runtime
 
 __all__ = ["Judge", "refused", "shown"]
@@ -93,7 +95,7 @@ class Judge:
 
     async def _preload_lookups(self, mutations: Iterable[Mutation]) -> None:
         refs: list[Key] = []
-        uniques = []
+        uniques: list[UniqueKey] = []
         for mutation in mutations:
             if self.traits[mutation.collection].looks_up:
                 wanted = self._lookups(mutation, self.ground.rows.get((mutation.collection, mutation.record_id)))
@@ -112,11 +114,17 @@ class Judge:
         """The member as it stands; the server itself; None: no member (any more)."""
         if who.system:
             return Actor(who.actor_id, SYSTEM_ROLES)
-        return self.ground.actor(who.actor_id, who.narrowed)
+        actor = self.ground.actor(who.actor_id, who.narrowed)
+        return Actor(actor.id, actor.roles | who.granted) if actor is not None and who.granted else actor
 
     def salt(self) -> bytes:
         """A fresh salt for an entry's digests."""
         return self.runtime.random_bytes(SALT_BYTES)
+
+    def sent_hash(self, salt: bytes, mutation: Mutation) -> str:
+        """What tells this mutation, sent again, from another one under its id."""
+        collection = mutation.collection if mutation.collection in self.schema.collections else ""
+        return digest.sent_hash(self.ground.secrecy.hash_salt(collection, salt), mutation)
 
     # -- a device's mutation --------------------------------------------------------------------------------------------
 
@@ -149,7 +157,7 @@ class Judge:
         problem = await self.over_limit(who, decision)
         if problem is not None:
             return refused(mutation.mutation_id, problem)
-        adopted = await self.adopt(decision, salt)
+        adopted = await self.adopt(decision, salt, actor)
         return self.result(actor, decision, adopted)
 
     async def repeated(self, actor: Actor, device_id: str, mutation: Mutation) -> Result | None:
@@ -170,7 +178,7 @@ class Judge:
         else:
             seal = (await self.ground.batch.seals(self.ground.tenant_id, [known.seq])).get(known.seq)
             salt = seal.salt if seal is not None else b""
-        return bool(digest.sent_hash(salt, mutation) == known.sent_hash)
+        return self.sent_hash(salt, mutation) == known.sent_hash
 
     async def first_outcome(self, actor: Actor, known: Entry) -> Result:
         """The answer of an entry that is in the log, with the rights of now."""
@@ -228,14 +236,23 @@ class Judge:
             seen = await self._seen(mutation, key, row, device_id, readable=readable)
         edited_at = None if mutation.edited_at is None else clock.parse(mutation.edited_at)
         stamp = clock.decided(edited_at, offset_ms=offset_ms, now=ground.now, seen=seen.stamp, limits=self.limits)
-        upcast, old_contract = upcast_mutation(mutation, collection)
+        upcast, old_contract = _under_present_contract(mutation, collection)
         facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=actor, device_id=device_id, stamp=stamp,
                       base=seen.base, edited_at=edited_at, on_behalf_of=who.on_behalf_of, request=who.request,
                       item=await self._open_item(device_id, key), same_history=seen.same_history, base_kept=seen.base_kept,
-                      old_contract=old_contract, sent_hash=digest.sent_hash(salt, mutation), kind=kind, extra=extra or {})
+                      old_contract=old_contract, sent_hash=self.sent_hash(salt, mutation), kind=kind, extra=extra or {})
         if self.traits[mutation.collection].looks_up:
             await self.look_up(facts, upcast, row)
+        if not upcast.ops:
+            return self._without_ops(row, upcast, facts)
         return decide.decide(row, upcast, seen.entries_since, seen.context, facts, self.schema)
+
+    def _without_ops(self, row: Row | None, mutation: Mutation, facts: Facts) -> Decision:
+        """All that the mutation changed is no longer kept: an entry that changes nothing, so that its device's line goes on."""
+        decision = decide.settle(row, [], [], facts, self.schema, mutation_id=mutation.mutation_id, collection=mutation.collection,
+                                 record_id=mutation.record_id)
+        entry = msgspec.structs.replace(decision.entry, after=mutation.after, atomic=mutation.atomic, forked_from=mutation.forked_from)
+        return dataclasses.replace(decision, entry=entry)
 
     async def look_up(self, facts: Facts, mutation: Mutation, row: Row | None) -> None:
         wanted = self._lookups(mutation, row)
@@ -361,10 +378,13 @@ class Judge:
             ground.memory.pace.note(ground.tenant_id, who.actor_id, ground.now)
         return refused(mutation_id, problem)
 
-    async def adopt(self, decision: Decision, salt: bytes) -> Adopted:
-        """Take a decision over, with what follows from it at once (children's copied columns)."""
+    async def adopt(self, decision: Decision, salt: bytes, actor: Actor) -> Adopted:
+        """Take a decision over, with what follows from it at once (children's copied columns). Raises Forbidden for a change of
+        roles that no rule of one row can judge."""
         entry = decision.entry
         before = self.ground.rows.get((entry.collection, entry.record_id)) if entry.record_id else None
+        if entry.collection == MEMBERS and decision.row is not None:
+            await self._raise_on_roles(actor, before, decision.row)
         adopted = self.ground.adopt(decision, salt)
         after = adopted.row
         if after is not None:
@@ -372,8 +392,18 @@ class Judge:
             if traits.referred_to and came_into_view(traits, before, after):
                 self.ground.arrived[entry.collection, entry.record_id] = None
             if before is not None and traits.copied_from:
-                await follow(self, before, after, entry)
+                await follow(self, before, after, entry, actor)
         return adopted
+
+    async def _raise_on_roles(self, actor: Actor, before: Row | None, after: Row) -> None:
+        had = frozenset() if before is None or before.deleted else frozenset(before.fields["roles"])
+        has = frozenset() if after.deleted else frozenset(after.fields["roles"])
+        if had == has:
+            return
+        others = await self.ground.other_owners(after.id) if OWNER in had - has else 0
+        problem = role_change_problem(actor, had, has, others)
+        if problem is not None:
+            raise Forbidden(problem)
 
     async def settled(self, who: Who, actor: Actor, kind: EntryKind, mutation_id: str, key: Key, ops: Sequence[Op], *, salt: bytes,
                       unapplied: Sequence[Unapplied] = (), sent_hash: str = "", reverts: int | None = None, resolves: Sequence[int] = (),
@@ -401,6 +431,16 @@ class Judge:
         return Result(mutation_id=entry.mutation_id, outcome=entry.outcome, receipt="held" if entry.outcome == "held" else "committed",
                       position=adopted.position, seq=entry.seq, rev=rev, inbox_id=decision.inbox_id,
                       unapplied=[shown(part, readable=rev is not None) for part in entry.unapplied] if entry.unapplied else None)
+
+
+def _under_present_contract(mutation: Mutation, collection: Collection) -> tuple[Mutation, str | None]:
+    """The mutation as the present contract reads it; else as it is, with the reason why it cannot be read so."""
+    if mutation.contract == collection.contract:
+        return mutation, None
+    try:
+        return upcast_mutation(mutation, collection), None
+    except InvalidValue as error:
+        return mutation, error.detail
 
 
 def shown(part: Unapplied, *, readable: bool) -> dict[str, Any]:

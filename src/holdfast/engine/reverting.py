@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.core import digest, history, restore, undo
+from holdfast.core import history, restore, undo
 from holdfast.core.access import Actor, allows
 from holdfast.core.entry import Entry, EntryKind, Mutation, Row, Unapplied
 from holdfast.core.errors import Conflict, Forbidden, InvalidValue, NotFound
-from holdfast.core.facts import Key
 from holdfast.core.identity import pseudo_device
 from holdfast.core.ops import Op, SetOp
 from holdfast.engine.changing import answer_again, raise_if_not_applicable, readable_row, with_record
@@ -119,7 +118,7 @@ async def settle_for(judge: Judge, actor: Actor, who: Who, kind: EntryKind, aske
         raise Forbidden("You may read this record, not change it.")
     salt = judge.salt()
     decision = await judge.settled(who, actor, kind, asked.mutation_id, key, ops, salt=salt, unapplied=unapplied or (),
-                                   sent_hash=digest.sent_hash(salt, asked), reverts=reverts, extra=extra)
+                                   sent_hash=judge.sent_hash(salt, asked), reverts=reverts, extra=extra)
     raise_if_not_applicable(decision)
-    adopted = await judge.adopt(decision, salt)
+    adopted = await judge.adopt(decision, salt, actor)
     return with_record(judge, actor, judge.result(actor, decision, adopted), adopted.row)

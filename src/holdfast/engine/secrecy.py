@@ -1,143 +1,85 @@
-"""Sensitive values of one tenant, sealed wherever the server stores them and opened when they are loaded: rows, what entries applied,
-undid, were sent as and left unapplied, inbox items, actions' replies. Everything between loading and storing works on plain values.
+"""One tenant's stored facts, opened and closed: sensitive values are sealed wherever the server stores them and plain everywhere between
+loading and storing; what was made under an older contract is read under the present one.
 
-Each value is bound to tenant, collection, record and path, so that a sealed value moved elsewhere does not open. Old contracts are
-read here too: what is opened is upcast to the present contract.
+The hash that tells a repeated mutation from a reused id is salted, and the salt lies beside it: a sensitive value with few
+possibilities could be found by trying. So where a mutation may hold one, the tenant's key goes into the salt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import msgspec
-
-from holdfast.core.entry import Entry, Item, Row, Unapplied
-from holdfast.core.ops import CreateOp, Op, SetOp
-from holdfast.core.schema import Collection, Schema
+from holdfast.core import digest
+from holdfast.core.entry import Entry, Item, Row
+from holdfast.core.errors import UnsafeSettings
+from holdfast.core.schema import Schema
 from holdfast.model.contracts import upcast_entry, upcast_row
-from holdfast.model.keys import Cipher
+from holdfast.model.keys import Cipher, MasterKeys, unwrap
+from holdfast.model.sealing import Sealing, sensitive_names
+from holdfast.runtime import Runtime
+from holdfast.storage.protocol import Tenant
 
-__all__ = ["Secrecy", "is_sealed"]
-
-Turn = Callable[[Any, str], Any]
-"""(value, path) -> value: seals or opens, for one record."""
-
-REPLY_COLLECTION = "$actions"
+__all__ = ["Keyring", "Secrecy"]
 
 
-def is_sealed(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) == 1 and "$sealed" in value
+class Keyring:
+    """Makes each tenant's `Secrecy`. `masters` None is enough while no collection has a sensitive field."""
+
+    def __init__(self, schema: Schema, masters: MasterKeys | None, runtime: Runtime) -> None:
+        self.schema = schema
+        self.masters = masters
+        self._sealing = Sealing(schema)
+        self._random_bytes = runtime.random_bytes
+
+    @property
+    def needed(self) -> bool:
+        return self._sealing.needed
+
+    def secrecy(self, tenant: Tenant) -> Secrecy:
+        """Raises UnsafeSettings if the tenant's data key cannot be unwrapped, StorageCorrupt if it is damaged."""
+        if not self.needed:
+            return Secrecy(self.schema, self._sealing, None, b"")
+        if self.masters is None or not tenant.wrapped_key:
+            raise UnsafeSettings(f"Organisation {tenant.tenant_id} has no key, and the declarations have sensitive fields.",
+                                 hint="Give the master key (HOLDFAST_MASTER_KEY or HOLDFAST_MASTER_KEY_FILE) and open the store again.")
+        keys = unwrap(tenant.wrapped_key, tenant.tenant_id, self.masters)
+        return Secrecy(self.schema, self._sealing, Cipher(keys, self._random_bytes), keys.versions[min(keys.versions)])
 
 
 class Secrecy:
-    """`cipher` None: nothing of the schema is sensitive, and this only upcasts."""
-
-    def __init__(self, schema: Schema, cipher: Cipher | None) -> None:
+    def __init__(self, schema: Schema, sealing: Sealing, cipher: Cipher | None, key: bytes) -> None:
         self._collections = schema.collections
+        self._sealing = sealing
         self._cipher = cipher
-        self._sensitive = {
-            name: names for name, collection in schema.collections.items()
-            if (names := frozenset(field.name for field in collection.fields.values() if field.sensitive))
-        } if cipher is not None else {}
-
-    # -- rows -----------------------------------------------------------------------------------------------------------
+        self._key = key
+        self._hashed_by_key = frozenset(name for name, one in schema.collections.items() if sensitive_names(one)) if cipher is not None else frozenset()
 
     def open_row(self, row: Row) -> Row:
-        if row.collection in self._sensitive:
-            row = self._turned_row(row, self._opener(row.collection, row.id))
+        if self._cipher is not None:
+            row = self._sealing.open_row(self._cipher, row)
         collection = self._collections[row.collection]
         return row if row.contract == collection.contract else upcast_row(row, collection)
 
     def close_row(self, row: Row) -> Row:
-        if row.collection not in self._sensitive:
-            return row
-        return self._turned_row(row, self._sealer(row.collection, row.id))
-
-    def _turned_row(self, row: Row, turn: Turn) -> Row:
-        sensitive = self._sensitive[row.collection]
-        fields = {name: turn(value, "/" + name) if name in sensitive else value for name, value in row.fields.items()}
-        return msgspec.structs.replace(row, fields=fields)
-
-    # -- entries --------------------------------------------------------------------------------------------------------
+        return row if self._cipher is None else self._sealing.seal_row(self._cipher, row)
 
     def open_entry(self, entry: Entry) -> Entry:
-        """Plain and under the present contract."""
-        collection = self._collections.get(entry.collection)
         if entry.erased:
             return entry
-        if entry.kind == "action" and self._cipher is not None:
-            return self._turned_reply(entry, self._opener(REPLY_COLLECTION, entry.mutation_id))
-        if entry.collection in self._sensitive:
-            entry = self._turned_entry(entry, self._opener(entry.collection, entry.record_id))
+        if self._cipher is not None:
+            entry = self._sealing.open_entry(self._cipher, entry)
+        collection = self._collections.get(entry.collection)
         return entry if collection is None or entry.contract == collection.contract else upcast_entry(entry, collection)
 
     def close_entry(self, entry: Entry) -> Entry:
-        if entry.kind == "action" and self._cipher is not None:
-            return self._turned_reply(entry, self._sealer(REPLY_COLLECTION, entry.mutation_id))
-        if entry.collection not in self._sensitive:
-            return entry
-        return self._turned_entry(entry, self._sealer(entry.collection, entry.record_id))
-
-    def _turned_reply(self, entry: Entry, turn: Turn) -> Entry:
-        return msgspec.structs.replace(entry, extra={**entry.extra, "reply": turn(entry.extra["reply"], "/reply")})
-
-    def _turned_entry(self, entry: Entry, turn: Turn) -> Entry:
-        sensitive = self._sensitive[entry.collection]
-        return msgspec.structs.replace(
-            entry, sent=None if entry.sent is None else [_turned_op(op, sensitive, turn) for op in entry.sent],
-            ops=[_turned_op(op, sensitive, turn) for op in entry.ops], undo=[_turned_op(op, sensitive, turn) for op in entry.undo],
-            unapplied=[_turned_part(part, sensitive, turn) for part in entry.unapplied])
-
-    # -- inbox items ------------------------------------------------------------------------------------------------------
+        return entry if self._cipher is None else self._sealing.seal_entry(self._cipher, entry)
 
     def open_item(self, item: Item) -> Item:
-        if item.collection not in self._sensitive:
-            return item
-        return self._turned_item(item, self._opener(item.collection, item.record_id))
+        return item if self._cipher is None else self._sealing.open_item(self._cipher, item)
 
     def close_item(self, item: Item) -> Item:
-        if item.collection not in self._sensitive:
-            return item
-        return self._turned_item(item, self._sealer(item.collection, item.record_id))
+        return item if self._cipher is None else self._sealing.seal_item(self._cipher, item)
 
-    def _turned_item(self, item: Item, turn: Turn) -> Item:
-        sensitive = self._sensitive[item.collection]
-        return msgspec.structs.replace(item, parts=[_turned_part(part, sensitive, turn) for part in item.parts])
-
-    # -- values -----------------------------------------------------------------------------------------------------------
-
-    def _sealer(self, collection: str, record_id: str) -> Turn:
-        cipher = self._cipher
-        assert cipher is not None
-        return lambda value, path: None if value is None else cipher.seal(value, collection=collection, record_id=record_id, path=path)
-
-    def _opener(self, collection: str, record_id: str) -> Turn:
-        cipher = self._cipher
-        assert cipher is not None
-        return lambda value, path: cipher.open(value, collection=collection, record_id=record_id, path=path) if is_sealed(value) else value
-
-    def collection(self, name: str) -> Collection | None:
-        return self._collections.get(name)
-
-
-def _turned_op(op: Op, sensitive: frozenset[str], turn: Turn) -> Op:
-    if isinstance(op, CreateOp):
-        if sensitive.isdisjoint(op.value):
-            return op
-        return CreateOp({name: turn(value, "/" + name) if name in sensitive else value for name, value in op.value.items()})
-    if isinstance(op, SetOp) and _is_sensitive(op.path, sensitive):
-        return SetOp(op.path, turn(op.value, op.path), op.restated)
-    return op
-
-
-def _turned_part(part: Unapplied, sensitive: frozenset[str], turn: Turn) -> Unapplied:
-    op = None if part.op is None else _turned_op(part.op, sensitive, turn)
-    path = part.path if part.path is not None else getattr(part.op, "path", None)
-    if path is None or not _is_sensitive(path, sensitive):
-        return part if op is part.op else msgspec.structs.replace(part, op=op)
-    return msgspec.structs.replace(part, op=op, mine=turn(part.mine, path), theirs=turn(part.theirs, path), base_value=turn(part.base_value, path))
-
-
-def _is_sensitive(path: str, sensitive: frozenset[str]) -> bool:
-    return path[1:].partition("/")[0] in sensitive
+    def hash_salt(self, collection: str, salt: bytes) -> bytes:
+        """The salt of the hash of a mutation of `collection` ("" for an action's call, which may hold anything)."""
+        if self._cipher is None or (collection and collection not in self._hashed_by_key):
+            return salt
+        return digest.keyed_salt(self._key, salt)

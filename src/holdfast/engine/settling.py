@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from holdfast.core import digest
 from holdfast.core import inbox as core_inbox
 from holdfast.core.access import Actor, allows
 from holdfast.core.entry import EntryKind, Item, Unapplied
@@ -58,7 +57,7 @@ async def resolve(judge: Judge, actor: Actor, work: Resolve) -> Results:
     mark = ground.mark()
     try:
         salt = judge.salt()
-        step = _Step(judge, actor, work.who, "resolve", work.mutation_id, salt, digest.sent_hash(salt, asked), _extra(item, resolution))
+        step = _Step(judge, actor, work.who, "resolve", work.mutation_id, salt, judge.sent_hash(salt, asked), _extra(item, resolution))
         if resolution.how in ("assign", "discard"):
             adopted, result = await _without_applying(step, item, resolution)
         else:
@@ -102,7 +101,7 @@ class _Step:
         decision = await self.judge.settled(self.who, self.actor, self.kind, mutation_id, key, ops, salt=salt,
                                             sent_hash=self._sent_hash if final else "", resolves=resolves, extra=extra)
         raise_if_not_applicable(decision)
-        adopted = await self.judge.adopt(decision, salt)
+        adopted = await self.judge.adopt(decision, salt, self.actor)
         return adopted, self.judge.result(self.actor, decision, adopted)
 
 

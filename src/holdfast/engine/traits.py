@@ -30,3 +30,5 @@ class Traits:
             copied.source for child in schema.collections.values() for copied in child.copied if copied.parent == collection.name)
         self.referred_to = any(one.ref == collection.name for other in schema.collections.values() for one in other.fields.values())
         self.ruled_by = tuple(own_columns(collection.read))
+        copied_through = {one.column: one.ref_field for one in collection.copied}
+        self.ruling_fields = frozenset(copied_through.get(column, column) for column in self.ruled_by)

@@ -35,6 +35,7 @@ class Who(msgspec.Struct, frozen=True, array_like=True):
     address: str = ""
     agent: str = ""
     system: bool = False
+    granted: frozenset[str] = frozenset()       # roles that an action acts with, besides the caller's own
 
     @staticmethod
     def of(caller: Caller) -> Who:
@@ -146,6 +147,7 @@ class Act(msgspec.Struct, frozen=True, array_like=True, tag=8):
 class Upkeep(msgspec.Struct, frozen=True, array_like=True, tag=9):
     """What lies outside the log; written in one transaction of its own. `attempt`: (key, window in ms): counted, and answered."""
 
+    new_tenants: list[Tenant] = []              # refused if they exist: a second one would lose the first one's key
     tenants: list[Tenant] = []
     accounts: list[Account] = []
     credentials: list[Credential] = []

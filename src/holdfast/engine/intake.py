@@ -1,0 +1,98 @@
+"""From what came over the wire to mutations: decoded strictly, one by one, so that a malformed one is refused alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from holdfast.core import clock, position
+from holdfast.core.admission import problem_with
+from holdfast.core.entry import Mutation
+from holdfast.core.errors import HoldfastError, InvalidValue, LimitExceeded, Malformed
+from holdfast.core.limits import Limits
+from holdfast.core.messages import Problem
+from holdfast.core.ops import CreateOp, Op, SetOp, UnsetOp
+from holdfast.core.schema import Collection, Schema
+from holdfast.core.values import decode_json, normalise
+
+__all__ = ["Intake", "create_op", "ops_of_fields", "ops_of_json"]
+
+MUTATION_ID_CHARACTERS_MAX = 64
+
+
+class Intake:
+    """Reads mutations for one schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._limits = schema.limits
+
+    def read(self, raw: bytes | Mutation) -> Mutation | tuple[str, Problem]:
+        """The mutation; or, if it must be refused, its id (as far as it can be read) and why."""
+        mutation_id = raw.mutation_id if isinstance(raw, Mutation) else ""
+        try:
+            if isinstance(raw, Mutation):
+                mutation = raw
+            else:
+                value = self._value(raw)
+                mutation_id = _id_of(value)
+                mutation = _typed(value)
+            self._raise_if_unreadable(mutation)
+        except HoldfastError as error:
+            return mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field)
+        problem = problem_with(mutation, self._schema)
+        return mutation if problem is None else (mutation_id, problem)
+
+    def _value(self, raw: bytes) -> Any:
+        if len(raw) > self._limits.mutation_bytes_max:
+            raise LimitExceeded(f"A mutation has at most {self._limits.mutation_bytes_max:,} bytes.")
+        return decode_json(raw)
+
+    def _raise_if_unreadable(self, mutation: Mutation) -> None:
+        if mutation.base is not None:
+            position.parse(mutation.base)
+        if mutation.edited_at is not None:
+            clock.parse(mutation.edited_at)
+
+
+def _id_of(value: Any) -> str:
+    """The id of something that may be no mutation, so that its refusal can be told apart."""
+    found = value.get("mutation_id") if isinstance(value, dict) else None
+    return found[:MUTATION_ID_CHARACTERS_MAX] if isinstance(found, str) else ""
+
+
+def _typed(value: Any) -> Mutation:
+    try:
+        return msgspec.convert(value, Mutation)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at ")
+        raise Malformed(f"This is no mutation: {message}.", field=place.strip("`").replace("$.", "").replace("$", "") or None) from None
+
+
+def ops_of_fields(collection: Collection, fields: Mapping[str, Any], limits: Limits) -> list[Op]:
+    """PATCH: each field a `set`, null an `unset` of a field that may be empty. Raises InvalidValue (no fields, or what has no JSON
+    form), LimitExceeded."""
+    if not fields:
+        raise InvalidValue("A change changes at least one field.", field="fields")
+    ops: list[Op] = []
+    for name, value in fields.items():
+        path = "/" + name.replace("~", "~0").replace("/", "~1")
+        field = collection.fields.get(name)
+        ops.append(UnsetOp(path) if value is None and field is not None and field.optional else SetOp(path, normalise(value, limits=limits, path=path)))
+    return ops
+
+
+def ops_of_json(ops: Sequence[Mapping[str, Any]]) -> list[Op]:
+    """Ops as they stand on the wire. Raises Malformed."""
+    try:
+        return msgspec.convert(list(ops), list[Op])
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at ")
+        raise Malformed(f"This is no list of ops: {message}.", field="ops" + place.strip("`").replace("$", "")) from None
+
+
+def create_op(fields: Mapping[str, Any], limits: Limits) -> CreateOp:
+    """The fields of a create in canonical form. Raises InvalidValue, LimitExceeded."""
+    return CreateOp({name: normalise(value, limits=limits, path="/" + name) for name, value in fields.items()})

@@ -15,7 +15,8 @@ from holdfast.core.errors import StorageCorrupt
 from holdfast.core.ops import AddOp, CreateOp, DeleteOp, Op, SetOp, SpliceOp, UnsetOp
 from holdfast.core.schema import Schema
 from holdfast.model.cipher import Cipher, TenantKeys
-from holdfast.model.sealing import Sealing, sensitive_names
+from holdfast.model.contracts import upcast_row
+from holdfast.model.sealing import Sealing, older_names, sensitive_names
 from holdfast.runtime import RealRuntime
 
 random_bytes = RealRuntime().random_bytes
@@ -199,6 +200,13 @@ def test_under_an_older_contract_a_field_is_found_by_its_old_name() -> None:
     sealed = SEALING.seal_entry(CIPHER, made)
     assert_hidden(sealed)
     assert SEALING.open_entry(CIPHER, sealed) == made
+
+
+def test_a_row_that_was_renamed_opens_what_was_sealed_under_the_old_name() -> None:
+    then = SEALING.seal_row(CIPHER, Row(collection="patients", id="r1", fields={"telephone": "SECRET", "fax": "1"}, contract=1))
+    now = SEALING.open_row(CIPHER, upcast_row(then, SCHEMA.collections["patients"]))
+    assert (now.contract, now.fields["phone"]) == (2, "SECRET")
+    assert older_names(SCHEMA.collections["patients"]) == {"phone": ("telephone",)}
 
 
 def test_what_was_stored_before_a_field_became_sensitive_is_passed_as_it_is() -> None:

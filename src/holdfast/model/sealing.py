@@ -8,22 +8,26 @@ Rules of this file:
 - A place inside a sensitive `Json` hides its path too, since keys may tell as much as values: `/secret/phones/home` is stored as
   `/secret/$sealed.v1.1.…`.
 - A place that became sensitive by a later declaration still holds plain values in old entries: those are passed as they are.
-- Under an older contract the fields are found by the names they had then (`contracts.names_at`).
+- Under an older contract the fields are found by the names they had then (`contracts.names_at`). A row that a migration brought under a
+  new name keeps what was sealed under the old one, so opening tries the older names of the field too.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from holdfast.core.entry import Entry, Item, Row, Unapplied
+from holdfast.core.errors import StorageCorrupt
 from holdfast.core.ops import CreateOp, Op, SetOp, UnsetOp
 from holdfast.core.schema import Collection, Schema
 from holdfast.model.cipher import SEALED, Cipher, is_sealed
 from holdfast.model.contracts import names_at
 
-__all__ = ["Sealing", "sensitive_names"]
+__all__ = ["Sealing", "older_names", "sensitive_names"]
 
 _HIDDEN: Final = "/" + SEALED + "."
 _Fields: TypeAlias = dict[str, Any]
@@ -40,6 +44,16 @@ def sensitive_names(collection: Collection, contract: int | None = None) -> froz
     return frozenset(old for old, name in names_at(contract, collection).items() if name in now)
 
 
+def older_names(collection: Collection) -> dict[str, tuple[str, ...]]:
+    """What each sensitive field was called under older contracts, where it was called otherwise."""
+    found: dict[str, list[str]] = {name: [] for name in sensitive_names(collection)}
+    for contract in range(1, collection.contract if found else 1):
+        for old, name in names_at(contract, collection).items():
+            if name in found and old != name and old not in found[name]:
+                found[name].append(old)
+    return {name: tuple(olds) for name, olds in found.items() if olds}
+
+
 class Sealing:
     """Seals and opens what is stored under one schema, with the cipher of the tenant whose it is. Opening raises StorageCorrupt for what
     was altered or moved."""
@@ -47,6 +61,7 @@ class Sealing:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._names: dict[tuple[str, int], frozenset[str]] = {}
+        self._older = {name: older for name, collection in schema.collections.items() if (older := older_names(collection))}
         self.needed = any(sensitive_names(collection) for collection in schema.collections.values())
         """Whether any collection has a sensitive field; if not, no tenant needs a cipher."""
 
@@ -57,7 +72,7 @@ class Sealing:
 
     def open_fields(self, cipher: Cipher, collection: str, record_id: str, fields: _Fields, contract: int | None = None) -> _Fields:
         names = self._sensitive(collection, contract)
-        return _fields(_Open(cipher, collection, record_id, names), fields) if names else fields
+        return _fields(_Open(cipher, collection, record_id, names, self._older.get(collection)), fields) if names else fields
 
     def seal_row(self, cipher: Cipher, row: Row) -> Row:
         fields = self.seal_fields(cipher, row.collection, row.id, row.fields, row.contract)
@@ -123,8 +138,9 @@ class Sealing:
 class _Hand:
     """One of the two directions, at one record: `names` are its sensitive fields."""
 
-    def __init__(self, cipher: Cipher, collection: str, record_id: str, names: frozenset[str]) -> None:
-        self.cipher, self.collection, self.record_id, self.names = cipher, collection, record_id, names
+    def __init__(self, cipher: Cipher, collection: str, record_id: str, names: frozenset[str],
+                 older: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self.cipher, self.collection, self.record_id, self.names, self.older = cipher, collection, record_id, names, older or {}
 
     def holds(self, path: str) -> bool:
         """Whether the place lies in a sensitive field."""
@@ -149,7 +165,16 @@ class _Seal(_Hand):
 
 class _Open(_Hand):
     def value(self, plain_path: str, value: Any) -> Any:
-        return self.cipher.open(value, self.collection, self.record_id, plain_path) if is_sealed(value) else value
+        if not is_sealed(value):
+            return value
+        try:
+            return self.cipher.open(value, self.collection, self.record_id, plain_path)
+        except StorageCorrupt:
+            field, inside = _split(plain_path)
+            for name in self.older.get(field[1:], ()):
+                with contextlib.suppress(StorageCorrupt):
+                    return self.cipher.open(value, self.collection, self.record_id, f"/{name}{inside}")
+            raise
 
     def path(self, path: str) -> tuple[str, str]:
         field, inside = _split(path)

@@ -25,6 +25,7 @@ HoldfastError
 │   ├── StorageLocked           another process holds the data folder (retryable)
 │   ├── StorageCorrupt          the file is damaged: `holdfast doctor` says where
 │   ├── StorageNewer            written by a newer Holdfast: upgrade this one
+│   ├── StorageOutdated         made for an older declaration: `holdfast migrate` brings it up
 │   ├── StorageFailed           any other failure of the store (retryable)
 │   │   └── StorageConstraint   a constraint fired that the checks before it should have caught: nothing of the batch was kept
 │   └── WriterStopped           the writer died while a save waited: its outcome is unknown, send it again (retryable)
@@ -62,6 +63,7 @@ __all__ = [
     "StorageFull",
     "StorageLocked",
     "StorageNewer",
+    "StorageOutdated",
     "StorageReadOnly",
     "TooSlow",
     "UnsafeSettings",
@@ -230,6 +232,12 @@ class StorageNewer(WorldError):
     code = "storage_newer"
     retryable = False
     default_hint = "Upgrade Holdfast; the data was not touched."
+
+
+class StorageOutdated(WorldError):
+    code = "storage_outdated"
+    retryable = False
+    default_hint = "Run `holdfast migrate`; the data was not touched."
 
 
 class StorageFailed(WorldError):

@@ -3,8 +3,9 @@ opening are all made from this, so they cannot differ.
 
 Rules. A collection's table bears its name, its primary key is `(tenant_id, id)`, and every unique index and every foreign key carries
 `tenant_id`. A field's column may be NULL, whatever is declared: null is judged by the core, and a column whose field is no longer
-declared must not stand in the way of new rows. A field's default is the column's too: rows that stood before get it. Foreign keys are checked at commit: parent and child may come in one batch.
-A deleted record keeps its row, and with it its unique values, so that undeleting never collides.
+declared must not stand in the way of new rows. A field's default is the column's too: rows that stood before get it. Foreign keys are
+checked at commit: parent and child may come in one batch. A deleted record keeps its row, and with it its unique values, so that
+undeleting never collides.
 
 The fixed tables (`hf_…`) are made by numbered revisions; `REVISIONS` names those this version knows.
 """
@@ -97,7 +98,20 @@ class Table:
 
 def tables_of(schema: Schema) -> dict[str, Table]:
     """All collections' tables by name, parents before children where there is no circle."""
-    return {name: table_of(collection, schema) for name, collection in schema.collections.items()}
+    found: dict[str, Table] = {}
+    begun: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name not in begun:
+            begun.add(name)
+            table = table_of(schema.collections[name], schema)
+            for reference in table.references:
+                visit(reference.target)
+            found[name] = table
+
+    for name in schema.collections:
+        visit(name)
+    return found
 
 
 def table_of(collection: Collection, schema: Schema) -> Table:

@@ -148,6 +148,9 @@ class MemoryStorage:
     async def close(self) -> None:
         """Nothing to release."""
 
+    async def maintain(self) -> None:
+        """Nothing to do."""
+
     @asynccontextmanager
     async def batch(self, tenants: Sequence[str]) -> AsyncIterator[Batch]:
         if self._batch_open:

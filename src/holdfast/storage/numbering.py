@@ -17,7 +17,7 @@ from holdfast.core.errors import StorageCorrupt
 from holdfast.core.facts import Key
 from holdfast.storage.compact import packed_id
 
-__all__ = ["NewNumbers", "Numbers"]
+__all__ = ["NewNumbers", "Numbers", "Remembered"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -25,7 +25,7 @@ V = TypeVar("V")
 REMEMBERED_MAX: Final = 100_000
 
 
-class _Memory:
+class Remembered:
     """What is known, shared by the connections of one storage."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class _Memory:
     def parts(self) -> tuple[dict[Any, Any], ...]:
         return self.tenants, self.numbers, self.texts, self.records, self.requests, self.request_texts
 
-    def adopt(self, other: _Memory) -> None:
+    def adopt(self, other: Remembered) -> None:
         for mine, new in zip(self.parts(), other.parts(), strict=True):
             if len(mine) + len(new) > REMEMBERED_MAX:
                 mine.clear()
@@ -49,13 +49,9 @@ class _Memory:
 class Numbers:
     """Looks numbers up, on one connection. None: the name never occurred."""
 
-    def __init__(self, connection: apsw.Connection, memory: _Memory | None = None) -> None:
+    def __init__(self, connection: apsw.Connection, memory: Remembered) -> None:
         self._connection = connection
-        self._memory = memory if memory is not None else _Memory()
-
-    def shared_with(self, connection: apsw.Connection) -> Numbers:
-        """The same memory, for another connection to the same file."""
-        return Numbers(connection, self._memory)
+        self._memory = memory
 
     def _one(self, sql: str, *values: Any) -> Any:
         found = self._connection.execute(sql, values).fetchone()
@@ -84,7 +80,7 @@ class Numbers:
         return known
 
     def record(self, tenant_no: int, key: Key) -> int | None:
-        known = self._memory.records.get((tenant_no, *key))
+        known = self._memory.records.get((tenant_no, key[0], key[1]))
         if known is None:
             collection_no = self.label(tenant_no, key[0])
             if collection_no is None:
@@ -92,7 +88,7 @@ class Numbers:
             known = self._one("SELECT no FROM hf_records WHERE tenant_no = ? AND collection_no = ? AND id = ?",
                               tenant_no, collection_no, packed_id(key[1]))
             if known is not None:
-                self._note(self._memory.records, (tenant_no, *key), known)
+                self._note(self._memory.records, (tenant_no, key[0], key[1]), known)
         return known
 
     def records(self, tenant_no: int, keys: Sequence[Key]) -> dict[Key, int]:
@@ -114,8 +110,8 @@ class Numbers:
         for number in numbers:
             known = self._memory.request_texts.get(number)
             if known is None:
-                row = self._connection.execute("SELECT address, agent FROM hf_requests WHERE no = ?", (number,)).fetchone()
-                known = self._note(self._memory.request_texts, number, Request(*row))
+                address, agent = self._connection.execute("SELECT address, agent FROM hf_requests WHERE no = ?", (number,)).fetchall()[0]
+                known = self._note(self._memory.request_texts, number, Request(str(address), str(agent)))
             found[number] = known
         return found
 
@@ -123,9 +119,9 @@ class Numbers:
 class NewNumbers(Numbers):
     """Also gives numbers, within a batch. What it gives is its own until `keep`."""
 
-    def __init__(self, connection: apsw.Connection, shared: Numbers) -> None:
-        super().__init__(connection, shared._memory)
-        self._new = _Memory()
+    def __init__(self, connection: apsw.Connection, memory: Remembered) -> None:
+        super().__init__(connection, memory)
+        self._new = Remembered()
 
     def keep(self) -> None:
         """The batch is committed."""
@@ -142,14 +138,14 @@ class NewNumbers(Numbers):
         return self._new.numbers.get((tenant_no, text)) or super().label(tenant_no, text)
 
     def record(self, tenant_no: int, key: Key) -> int | None:
-        return self._new.records.get((tenant_no, *key)) or super().record(tenant_no, key)
+        return self._new.records.get((tenant_no, key[0], key[1])) or super().record(tenant_no, key)
 
     def text(self, number: int) -> str:
         return self._new.texts.get(number) or super().text(number)
 
     def requests(self, numbers: Iterable[int]) -> dict[int, Request]:
         wanted = set(numbers)
-        new = {number: self._new.request_texts[number] for number in wanted & self._new.request_texts.keys()}
+        new = {number: request for number, request in self._new.request_texts.items() if number in wanted}
         return new | super().requests(wanted - new.keys())
 
     def new_tenant(self, tenant: str, digest: bytes) -> int:
@@ -172,7 +168,7 @@ class NewNumbers(Numbers):
         if known is None:
             known = self._insert("INSERT INTO hf_records (tenant_no, collection_no, id) VALUES (?, ?, ?)",
                                  tenant_no, self.new_label(tenant_no, key[0]), packed_id(key[1]))
-            self._new.records[(tenant_no, *key)] = known
+            self._new.records[tenant_no, key[0], key[1]] = known
         return known
 
     def new_request(self, tenant_no: int, request: Request) -> int | None:

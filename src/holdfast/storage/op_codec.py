@@ -80,7 +80,8 @@ def _decode_inverse(part: Any, op: Op) -> Op:
         return inverse
     if len(part) > 1 and part[1] is None and part[0] != _CREATE:
         part = [part[0], op.path, *part[2:]]  # type: ignore[union-attr]
-    return _DECODERS[part[0]](part)
+    decode: Callable[[Array], Op] = _DECODERS[part[0]]
+    return decode(part)
 
 
 def _inverse(op: Op) -> Op | None:

@@ -15,7 +15,7 @@ from holdfast.core.errors import StorageNewer
 from holdfast.core.schema import Schema
 from holdfast.storage.layout import REVISIONS, describe
 
-__all__ = ["REVISION_TABLE", "Standing", "standing_of", "stored_layout"]
+__all__ = ["REVISION_TABLE", "Layout", "Standing", "standing_of", "stored_layout"]
 
 REVISION_TABLE: Final = "hf_revision"
 Layout = dict[str, Any]

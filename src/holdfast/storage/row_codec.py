@@ -1,0 +1,112 @@
+"""Rows of one collection's table, read and written: the SQL of the hot path, made once from the layout.
+
+Two statements write. `upsert` writes every column. `update` leaves out the columns that stand in an index or a foreign key: for rows in
+which they did not change, the index pages stay untouched, and a page is what a commit costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.core.entry import Row
+from holdfast.core.schema import Collection, Schema
+from holdfast.storage.columns import SqlValue, decoder, encoder
+from holdfast.storage.compact import packed_id, unpacked_id
+from holdfast.storage.layout import BOOKKEEPING, Column, Table, quoted, table_of
+
+__all__ = ["RowCodec", "codecs_of"]
+
+_KEY: Final = '"tenant_id" = ? AND "id" = ?'
+
+
+class _Slot(msgspec.Struct, frozen=True):
+    """A column with what turns its values; `default` is the JSON value of a field that a row does not give."""
+
+    name: str
+    encode: Callable[[Any], SqlValue] | None
+    decode: Callable[[Any], Any] | None
+    default: Any = None
+
+
+def _slot(column: Column, default: Any = None) -> _Slot:
+    return _Slot(column.name, encoder(column.representation), decoder(column.representation), default)
+
+
+class RowCodec:
+    def __init__(self, collection: Collection, table: Table) -> None:
+        self.collection = collection
+        self.table = table
+        self._fields = tuple(_slot(column, collection.fields[column.name].default) for column in table.fields)
+        self._copied = tuple(_slot(column) for column in table.copied)
+        self._names = tuple(slot.name for slot in self._fields)
+        self._copied_names = tuple(slot.name for slot in self._copied)
+        self._decoded = tuple((slot.name, slot.decode) for slot in self._fields if slot.decode is not None)
+        self._copied_decoded = tuple((slot.name, slot.decode) for slot in self._copied if slot.decode is not None)
+        self._bookkeeping_at = 1 + len(self._fields) + len(self._copied)
+        written = [column.name for column in (*table.fields, *table.copied, *BOOKKEEPING)]
+        indexed = {name for index in table.indexes for name in index.columns} | {reference.column for reference in table.references}
+        self._light = tuple(place for place, name in enumerate(written) if name not in indexed)
+        self._heavy = tuple(place for place, name in enumerate(written) if name in indexed)
+        self.has_uniques = any(index.unique for index in table.indexes)
+        self.columns = ", ".join(quoted(name) for name in ("id", *written))
+        name = quoted(table.name)
+        self.select = f"SELECT {self.columns} FROM {name} WHERE {_KEY}"
+        places, taken = ", ".join("?" * (2 + len(written))), ", ".join(f"{quoted(one)} = excluded.{quoted(one)}" for one in written)
+        self.upsert = (f'INSERT INTO {name} ("tenant_id", {self.columns}) VALUES ({places}) '
+                       f'ON CONFLICT ("tenant_id", "id") DO UPDATE SET {taken}')
+        self.update = f"UPDATE {name} SET {', '.join(f'{quoted(written[place])} = ?' for place in self._light)} WHERE {_KEY}"
+        self.delete = f"DELETE FROM {name} WHERE {_KEY}"
+
+    def indexed(self, raw: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Of a row as selected: the values that stand in indexes."""
+        return tuple([raw[1 + place] for place in self._heavy])
+
+    def decode(self, raw: tuple[Any, ...], label: Callable[[int], str]) -> Row:
+        """The row of `columns`. `label`: the text of a number."""
+        fields = dict(zip(self._names, raw[1:], strict=False))
+        for name, turn in self._decoded:
+            value = fields[name]
+            if value is not None:
+                fields[name] = turn(value)
+        copied = dict(zip(self._copied_names, raw[1 + len(self._names):], strict=False))
+        for name, turn in self._copied_decoded:
+            value = copied[name]
+            if value is not None:
+                copied[name] = turn(value)
+        contract, deleted, rev, last, prefix, device, mutation, foreign, stamp = raw[self._bookkeeping_at:]
+        return Row(collection=self.collection.name, id=raw[0], fields=fields, copied=copied, contract=contract, deleted=bool(deleted),
+                   rev=rev, last=last, last_prefix="" if prefix is None else f"{prefix:08x}",
+                   last_device="" if device is None else label(device), last_mutation="" if mutation is None else unpacked_id(mutation),
+                   last_foreign=foreign, stamp=stamp)
+
+    def encode(self, row: Row, number: Callable[[str], int]) -> list[SqlValue]:
+        """The values of `columns` but the id. `number`: the number of a text."""
+        given: Mapping[str, Any] = row.fields
+        values: list[SqlValue] = []
+        for slot in self._fields:
+            value = given.get(slot.name, slot.default)
+            values.append(value if value is None or slot.encode is None else slot.encode(value))
+        for slot in self._copied:
+            value = row.copied.get(slot.name)
+            values.append(value if value is None or slot.encode is None else slot.encode(value))
+        values += (
+            row.contract, 1 if row.deleted else 0, row.rev, row.last, int(row.last_prefix, 16) if row.last_prefix else None,
+            number(row.last_device) if row.last_device else None, packed_id(row.last_mutation) if row.last_mutation else None,
+            row.last_foreign, row.stamp,
+        )
+        return values
+
+    def heavy(self, values: list[SqlValue]) -> tuple[SqlValue, ...]:
+        """Of encoded values: those that stand in indexes."""
+        return tuple([values[place] for place in self._heavy])
+
+    def light(self, values: list[SqlValue]) -> list[SqlValue]:
+        """Of encoded values: those that `update` writes."""
+        return [values[place] for place in self._light]
+
+
+def codecs_of(schema: Schema) -> dict[str, RowCodec]:
+    return {name: RowCodec(collection, table_of(collection, schema)) for name, collection in schema.collections.items()}

@@ -1,0 +1,303 @@
+"""Storage on SQLite: one writer per data folder, readers beside it, in this process or another.
+
+Checkpoints are the writer's alone, and never inside a COMMIT that somebody waits for: `maintain` does them when there is nothing else
+to do, and the beginning of a batch when the write-ahead log has grown to `CHECKPOINT_PAGES_MAX` all the same.
+
+After an error a connection is not trusted any more: it is dropped, and the next operation opens a fresh one. So the store recovers by
+itself when the cause is gone. A batch that failed while committing has an unknown outcome, like any lost reply: sent again, it takes
+effect once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from holdfast.core.entry import Row
+from holdfast.core.errors import (
+    StorageConstraint,
+    StorageFull,
+    StorageLocked,
+    StorageOutdated,
+    StorageReadOnly,
+    WorldError,
+)
+from holdfast.core.schema import Collection, Schema
+from holdfast.runtime import Runtime
+from holdfast.storage.folder import DATABASE_NAME, FolderLock, make_folder
+from holdfast.storage.numbering import NewNumbers, Numbers, Remembered
+from holdfast.storage.protocol import Batch, Reader
+from holdfast.storage.row_codec import codecs_of
+from holdfast.storage.sqlite_batch import SqliteBatch, SqliteReader
+from holdfast.storage.sqlite_connection import BUSY_TIMEOUT_MS, connect_reader, connect_writer, raise_if_unsafe_library
+from holdfast.storage.sqlite_errors import translated
+from holdfast.storage.standing import Standing, standing_of
+
+__all__ = ["CHECKPOINT_PAGES_MAX", "SqliteStorage", "Upcaster"]
+
+log: Final = logging.getLogger("holdfast.storage")
+
+CHECKPOINT_PAGES_MAX: Final = 4_000
+"""Pages in the write-ahead log from which the next batch waits for a checkpoint (16 MiB; some 10 to 20 ms)."""
+CHECKPOINT_PAGES_IDLE: Final = 1_000
+READERS_KEPT_MAX: Final = 4
+
+Upcaster = Callable[[str, Row, Collection], Row]
+"""Reads a tenant's row of an older contract under the present one. Raises InvalidValue."""
+
+_HARMLESS: Final = (StorageConstraint, StorageLocked, StorageFull)
+"""After these the connection is as good as before."""
+
+
+class SqliteStorage:
+    """`writer=False`: readers alone; another process writes. `migrate`: bring an older database up when opening."""
+
+    def __init__(self, folder: Path, schema: Schema, runtime: Runtime, *, writer: bool, migrate: bool = False,
+                 upcast: Upcaster | None = None) -> None:
+        self.schema = schema
+        self.path = folder / DATABASE_NAME
+        self._folder = folder
+        self._runtime = runtime
+        self._may_write = writer
+        self._migrate = migrate
+        self._upcast = upcast
+        self._codecs = codecs_of(schema)
+        self._lock = FolderLock(folder)
+        self._writer: apsw.Connection | None = None
+        self._remembered = Remembered()
+        self._readers: deque[apsw.Connection] = deque()
+        self._mutex = threading.Lock()
+        self._batch_thread: int | None = None
+        self._wal_pages = 0
+        self._checkpoint_at = CHECKPOINT_PAGES_MAX
+        self._remains_in_wal = False
+
+    # -- open and close -----------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        raise_if_unsafe_library()
+        if not self._may_write:
+            await self._look()
+            return
+        make_folder(self._folder)
+        self._lock.take()
+        try:
+            connection = self._connect_writer()
+            self._bring_up(connection)
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except BaseException:
+            self._drop_writer()
+            self._lock.release()
+            raise
+
+    async def _look(self) -> None:
+        """A reader's check at opening."""
+        with translated(f"opening {self.path}"):
+            connection = connect_reader(self.path, self._runtime.sqlite_vfs())
+            try:
+                self._raise_if_outdated(standing_of(connection, self.schema))
+            finally:
+                connection.close(True)
+
+    def _bring_up(self, connection: apsw.Connection) -> None:
+        with translated(f"opening {self.path}", connection=connection):
+            standing = standing_of(connection, self.schema)
+        if standing.empty or (standing.todo and self._migrate):
+            # The tools that migrate weigh more than all the rest of the store: a store that is current never loads them.
+            migration = importlib.import_module("holdfast.storage.migration")
+            with translated(f"migrating {self.path}", connection=connection):
+                migration.migrate(connection, self.schema, self._upcast)
+        else:
+            self._raise_if_outdated(standing)
+
+    def _raise_if_outdated(self, standing: Standing) -> None:
+        if standing.todo:
+            todo = "; ".join(standing.todo[:10])
+            raise StorageOutdated(f"The database in {self._folder} was made for other declarations. To do: {todo}.")
+
+    async def close(self) -> None:
+        """Leaves one file: what is in the write-ahead log goes into the database, if it can."""
+        while self._readers:
+            self._readers.pop().close(True)
+        if self._writer is not None:
+            with suppress(WorldError):
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._drop_writer()
+        self._lock.release()
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    def _connect_writer(self) -> apsw.Connection:
+        if self._writer is None:
+            with translated(f"opening {self.path}"):
+                self._writer = connect_writer(self.path, self._runtime.sqlite_vfs())
+            self._writer.set_wal_hook(self._note_wal)
+        return self._writer
+
+    def _note_wal(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return int(apsw.SQLITE_OK)
+
+    def _drop_writer(self) -> None:
+        connection, self._writer = self._writer, None
+        self._remembered = Remembered()      # what was read may never have been committed, or be another file's
+        if connection is not None:
+            with suppress(apsw.Error):
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.close(True)
+
+    def _after_error(self, error: WorldError) -> None:
+        if not isinstance(error, _HARMLESS):
+            log.warning("Storage failed; the next operation opens the file anew: %s", error.detail)
+            self._drop_writer()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def batch(self, tenants: Sequence[str]) -> AsyncIterator[Batch]:
+        if not self._may_write:
+            raise StorageReadOnly("This store was opened for reading.", hint="Write through the process that writes the data folder.")
+        self._enter()
+        try:
+            connection = self._connect_writer()
+            if self._wal_pages >= self._checkpoint_at or self._remains_in_wal:
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                connection = self._connect_writer()
+            with translated("beginning a batch", self._after_error, connection):
+                connection.execute("BEGIN IMMEDIATE")
+            new = NewNumbers(connection, self._remembered)
+            batch = SqliteBatch(connection, new, self.schema, self._codecs, tenants)
+            with translated("writing a batch", self._after_error, connection):
+                try:
+                    yield batch
+                    connection.execute("COMMIT")
+                except BaseException:
+                    self._roll_back(connection)
+                    raise
+            new.keep()
+            if batch.erased_any:
+                self._clear_remains(connection)
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        """One batch at a time. A second one from another thread waits a while; from the same thread it never could be let in."""
+        me = threading.get_ident()
+        if self._batch_thread == me or not self._mutex.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise StorageLocked("Another batch is open.", hint="One batch is open at a time; try again when it is done.")
+        self._batch_thread = me
+
+    def _leave(self) -> None:
+        self._batch_thread = None
+        self._mutex.release()
+
+    def _roll_back(self, connection: apsw.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._drop_writer()
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    async def maintain(self) -> None:
+        """Work that can wait until nothing else does: a checkpoint. Cheap when there is none; never raises."""
+        if self._writer is None or (self._wal_pages < CHECKPOINT_PAGES_IDLE and not self._remains_in_wal):
+            return
+        self._enter()
+        try:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        finally:
+            self._leave()
+
+    def _checkpoint(self, mode: int) -> None:
+        """Copy the write-ahead log into the database. Nothing is lost if it fails: it is tried again when the log has grown on."""
+        connection = self._connect_writer()
+        wanted = apsw.SQLITE_CHECKPOINT_TRUNCATE if self._remains_in_wal else mode
+        pages, copied = self._wal_pages, 0
+        try:
+            with translated("checkpointing", self._after_error, connection):
+                pages, copied = connection.wal_checkpoint(mode=wanted)
+        except StorageLocked:
+            pass        # a reader still needs what the log holds
+        except WorldError as error:
+            log.warning("A checkpoint failed; what was acknowledged stands in the write-ahead log: %s", error.detail)
+        else:
+            self._remains_in_wal = self._remains_in_wal and pages > 0
+        if copied >= pages:
+            self._wal_pages, self._checkpoint_at = 0, CHECKPOINT_PAGES_MAX
+        else:
+            self._wal_pages, self._checkpoint_at = pages, pages + CHECKPOINT_PAGES_MAX
+
+    def _clear_remains(self, connection: apsw.Connection) -> None:
+        """After an erasing batch: no page in the write-ahead log may still hold what was erased."""
+        connection.pragma("secure_delete", "FAST")
+        self._remains_in_wal = True
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        with translated("reading"):
+            connection = self._take_reader()
+            sound = True
+            try:
+                connection.execute("BEGIN")
+                connection.execute("SELECT seq FROM hf_heads LIMIT 1").fetchall()      # the snapshot begins with the first read
+                yield SqliteReader(connection, Numbers(connection, self._remembered), self.schema, self._codecs)
+            except apsw.Error:
+                sound = False
+                raise
+            finally:
+                self._put_back(connection, sound)
+
+    def _take_reader(self) -> apsw.Connection:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            return connect_reader(self.path, self._runtime.sqlite_vfs())
+
+    def _put_back(self, connection: apsw.Connection, sound: bool) -> None:
+        if sound and len(self._readers) < READERS_KEPT_MAX:
+            with suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+                self._readers.append(connection)
+                return
+        connection.close(True)
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Bytes by part. Reads every page of the file: for people and benchmarks, not for every request."""
+        with translated("measuring"):
+            connection = self._take_reader()
+            try:
+                parts = connection.execute("SELECT s.name, m.tbl_name, m.type, sum(s.pgsize) FROM dbstat AS s "
+                                           "LEFT JOIN sqlite_schema AS m ON m.name = s.name GROUP BY s.name").fetchall()
+                file = connection.pragma("page_count") * connection.pragma("page_size")
+            finally:
+                connection.close(True)
+        found = {"log": 0, "tables": 0, "indexes": 0, "file": file, "wal": self._wal_bytes()}
+        for name, table, kind, size in parts:
+            found[_part(str(name), str(table or ""), str(kind or ""))] += size
+        return found
+
+    def _wal_bytes(self) -> int:
+        wal = self.path.with_name(self.path.name + "-wal")
+        return wal.stat().st_size if wal.exists() else 0
+
+
+_LOG_TABLES: Final = frozenset({"hf_log", "hf_records", "hf_labels", "hf_requests", "hf_heads", "hf_erased"})
+
+
+def _part(name: str, table: str, kind: str) -> str:
+    if table in _LOG_TABLES:
+        return "log"
+    return "indexes" if kind == "index" else "tables"

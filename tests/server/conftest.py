@@ -12,7 +12,7 @@ from tests.server.fakes import FakePeople, FakeStore
 from tests.server.serving import Served, serving
 
 QUICK = Settings(port=0, heartbeat_seconds=0.2, presence_seconds=0.01, header_seconds_max=0.4, body_seconds_max=0.5, write_seconds_max=0.5,
-                 hello_seconds_max=0.3, answer_seconds_max=0.6, shutdown_seconds=1, credential_cache_seconds=0, keep_alive_seconds=2)
+                 hello_seconds_max=0.3, answer_seconds_max=0.6, shutdown_seconds=1, keep_alive_seconds=2)
 """Deadlines short enough to wait for."""
 
 

@@ -7,9 +7,9 @@ caller's: who opened it closes it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -17,7 +17,11 @@ from starlette.routing import Route as PathRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from holdfast.core.errors import DeclarationError
 from holdfast.engine.api import StoreAPI
+from holdfast.engine.app import App
+from holdfast.engine.store import Store
+from holdfast.engine.work import Upkeep
 from holdfast.runtime import RealRuntime, Runtime
 from holdfast.server.applications import application_routes
 from holdfast.server.authenticate import Authenticator, TokenChecker
@@ -29,9 +33,10 @@ from holdfast.server.live.endpoint import LIVE_PATH, LIVE_ROUTE, LiveEndpoint
 from holdfast.server.logs import RequestLog
 from holdfast.server.machines import machine_routes
 from holdfast.server.metrics import Metrics
+from holdfast.server.oidc import Issuer
 from holdfast.server.openapi import document
 from holdfast.server.past import past_routes
-from holdfast.server.people import People
+from holdfast.server.people import AccountPeople, People
 from holdfast.server.push import PUSH_PATH, PUSH_ROUTE, PushEndpoint
 from holdfast.server.records import record_routes
 from holdfast.server.services import Services
@@ -43,6 +48,8 @@ __all__ = ["HoldfastApp", "asgi_app", "built_in_routes"]
 
 _COMPRESSED_BYTES_MIN = 1024
 _COMPRESSION_LEVEL = 4
+_READY_SECONDS_MAX = 5.0
+_READY_SECONDS = 1.0
 _CORS_REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Holdfast-Tenant", "X-Request-Id"]
 _CORS_ANSWER_HEADERS = ["ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Request-Id"]
 
@@ -53,21 +60,44 @@ def built_in_routes() -> list[Route]:
             *machine_routes()]
 
 
-def asgi_app(store: StoreAPI, people: People, *, runtime: Runtime | None = None, settings: Settings | None = None,
-             applications: Sequence[Any] = (), tokens: TokenChecker | None = None,
+def asgi_app(store: StoreAPI, people: People | None = None, *, runtime: Runtime | None = None, settings: Settings | None = None,
+             applications: Sequence[App] | None = None, tokens: TokenChecker | None = None,
              ready: Callable[[], Awaitable[None]] | None = None) -> HoldfastApp:
-    """The server over an opened store. `applications` add their own routes under `/api/…`; `tokens` checks JWTs of an issuer."""
-    return HoldfastApp(store, people, runtime or RealRuntime(), settings or Settings(), applications, tokens, ready or _always)
+    """The server over a store that `open_store` opened: `app.mount("/holdfast", asgi_app(store))`. `people`, `applications` and `tokens`
+    (who checks JWTs) are those of the store and the settings, unless given. Raises DeclarationError, UnsafeSettings."""
+    settings = settings or Settings()
+    if isinstance(store, Store):
+        runtime = runtime or store.runtime
+        people = people or AccountPeople(store.accounts)
+        applications = list(store.apps.values()) if applications is None else applications
+    if people is None:
+        raise DeclarationError("A store that is none of open_store needs `people`: who may sign in.")
+    runtime = runtime or RealRuntime()
+    if tokens is None and settings.oidc_issuer is not None:
+        tokens = Issuer(settings, people, runtime)
+    return HoldfastApp(store, people, runtime, settings, applications or (), tokens, ready or Readiness(store, runtime))
 
 
-async def _always() -> None:
-    return None
+class Readiness:
+    """Whether the store takes saves: its writer answers, in time. Anybody may ask, so the writer is asked once a second at most."""
+
+    def __init__(self, store: StoreAPI, runtime: Runtime) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._ready_until = float("-inf")
+
+    async def __call__(self) -> None:
+        """Raise what keeps the store from taking saves; TimeoutError if it does not answer."""
+        if isinstance(self._store, Store) and self._runtime.monotonic() >= self._ready_until:
+            async with asyncio.timeout(_READY_SECONDS_MAX):
+                await self._store.gate.submit(Upkeep())
+            self._ready_until = self._runtime.monotonic() + _READY_SECONDS
 
 
 class HoldfastApp:
     """See the module. `routes` is the table that everything was made from."""
 
-    def __init__(self, store: StoreAPI, people: People, runtime: Runtime, settings: Settings, applications: Sequence[Any],
+    def __init__(self, store: StoreAPI, people: People, runtime: Runtime, settings: Settings, applications: Sequence[App],
                  tokens: TokenChecker | None, ready: Callable[[], Awaitable[None]]) -> None:
         self.routes: tuple[Route, ...] = (*built_in_routes(), *application_routes(applications))
         self.metrics = Metrics()

@@ -1,8 +1,9 @@
 """Who calls: from a credential to an `Identity`, and from there to the engine's `Caller`.
 
 Credentials: `Authorization: Bearer hf_…` (API token or the token that sign-in returns), `Authorization: Bearer <JWT>` of the OIDC
-issuer, or the session cookie. A header wins over a cookie. What was checked is believed for `credential_cache_seconds`, by the
-SHA-256 of the secret (the secret itself is not kept); roles are never cached here: the engine looks them up at every call.
+issuer, or the session cookie. A header wins over a cookie. Tokens and sessions are looked up by their SHA-256 at every call (the
+accounts remember them and forget them the moment one is withdrawn); a JWT that was checked is believed for `oidc_cache_seconds`,
+because checking a signature takes a tenth of a millisecond. Roles are never cached here: the engine looks them up at every call.
 
 Cookies travel by themselves, so another site's page could make a browser send one. A call with a cookie that may change something
 must therefore prove that a page of ours made it: `Sec-Fetch-Site` and `Origin`, whichever are there, must both be ours (or an
@@ -68,13 +69,12 @@ class TokenChecker(Protocol):
 
 
 class Authenticator:
-    """Checks what a call presents, with a cache."""
+    """Checks what a call presents."""
 
     def __init__(self, checker: CredentialChecker, tokens: TokenChecker | None, runtime: Runtime, settings: Settings) -> None:
         self._checker = checker
         self._tokens = tokens
         self._runtime = runtime
-        self._seconds = settings.credential_cache_seconds
         self._settings = settings
         self._cached: dict[bytes, tuple[Identity, float]] = {}
 
@@ -92,33 +92,9 @@ class Authenticator:
 
     async def identify_secret(self, secret: str, tenant_header: bytes | None) -> Identity:
         """The identity of a token or session secret; `tenant_header` chooses the tenant of a JWT that names none."""
-        is_jwt = secret.count(".") == 2 and not secret.startswith("hf_")
-        key = hashlib.sha256(secret.encode() + b"\0" + (tenant_header or b"")).digest()
-        cached = self._cached.get(key)
-        if cached is not None and cached[1] > self._runtime.monotonic() and not self._expired(cached[0]):
-            return cached[0]
-        self._cached.pop(key, None)
         tenant = None if tenant_header is None else _text(tenant_header, "Holdfast-Tenant")
-        identity = await (self._check_jwt(secret, tenant) if is_jwt else self._check_secret(secret, tenant))
-        if len(self._cached) >= _CACHED_MAX:
-            self._cached.pop(next(iter(self._cached)))
-        self._cached[key] = (identity, self._runtime.monotonic() + self._seconds)
-        return identity
-
-    def forget(self, secret_hash: str) -> None:
-        """Believe a credential no longer: it was signed out or withdrawn here."""
-        for key in [key for key, (identity, _) in self._cached.items() if identity.secret_hash == secret_hash]:
-            del self._cached[key]
-
-    def forget_account(self, account_id: str) -> None:
-        """Believe none of an account's credentials without looking again."""
-        for key in [key for key, (identity, _) in self._cached.items() if identity.account_id == account_id]:
-            del self._cached[key]
-
-    def _expired(self, identity: Identity) -> bool:
-        return identity.expires_at is not None and identity.expires_at <= self._runtime.now_ms()
-
-    async def _check_secret(self, secret: str, tenant: str | None) -> Identity:
+        if secret.count(".") == 2 and not secret.startswith("hf_"):
+            return await self._check_jwt(secret, tenant)
         identity = await self._checker.check(secret)
         if identity is None or self._expired(identity):
             raise NotSignedIn("This token or session is not valid: unknown, expired or withdrawn.")
@@ -127,11 +103,23 @@ class Authenticator:
                             hint="Leave the header out, or use a credential of that organisation.")
         return identity
 
+    def _expired(self, identity: Identity) -> bool:
+        return identity.expires_at is not None and identity.expires_at <= self._runtime.now_ms()
+
     async def _check_jwt(self, token: str, tenant: str | None) -> Identity:
         if self._tokens is None:
             raise NotSignedIn("This server takes no tokens of an identity provider.",
                               hint="Use an API token (hf_…), or set HOLDFAST_OIDC_ISSUER.")
-        return await self._tokens.check(token, tenant)
+        key = hashlib.sha256(f"{token}\0{tenant or ''}".encode()).digest()
+        cached = self._cached.get(key)
+        if cached is not None and cached[1] > self._runtime.monotonic() and not self._expired(cached[0]):
+            return cached[0]
+        self._cached.pop(key, None)
+        identity = await self._tokens.check(token, tenant)
+        if len(self._cached) >= _CACHED_MAX:
+            self._cached.pop(next(iter(self._cached)))
+        self._cached[key] = (identity, self._runtime.monotonic() + self._settings.oidc_cache_seconds)
+        return identity
 
 
 def bearer(authorization: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from holdfast.core.errors import HoldfastError, NotSignedIn, WorldError
+from holdfast.core.errors import NotSignedIn, WorldError
 from holdfast.server.authenticate import bearer
 from holdfast.server.calls import Answer, Call, Route
 from holdfast.server.metrics import CONTENT_TYPE
@@ -37,10 +37,8 @@ async def ready(call: Call) -> Answer:
     """The store takes saves."""
     try:
         await call.services.ready()
-    except HoldfastError:
-        raise
-    except Exception as error:
-        raise WorldError("The store does not answer.", hint="Look at the server's log; run `holdfast doctor`.") from error
+    except TimeoutError as error:
+        raise WorldError("The store does not answer in time.", hint="Look at the server's log; run `holdfast doctor`.") from error
     return Answer(body={"status": "ready"})
 
 

@@ -125,9 +125,9 @@ class Issuer:
         except ExpiredTokenError:
             raise NotSignedIn("The token has expired.", hint="Get a new one from the identity provider.") from None
         except MissingClaimError as error:
-            raise NotSignedIn(f"The token lacks the claim {error.description or error}.") from None
+            raise NotSignedIn(f"The token lacks a claim that is needed: {error.claim}.") from None
         except InvalidClaimError as error:
-            raise NotSignedIn(f"A claim of the token is not right here: {error.description or error}") from None
+            raise NotSignedIn(f"The token's claim {error.claim} is not right for this server, or not yet.") from None
         except (JoseError, ValueError, TypeError, KeyError, RecursionError):
             raise NotSignedIn("The token's signature is not one of this issuer's keys, or the token is damaged.") from None
         return found.claims

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.engine.api import StoreAPI
+from holdfast.engine.app import App
 from holdfast.runtime import Runtime
 from holdfast.server.authenticate import Authenticator
 from holdfast.server.logs import RequestLog
@@ -19,7 +20,7 @@ __all__ = ["Services"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Made once per mounted server. `ready` raises what keeps the server from serving."""
+    """Made once per mounted server. `openapi` takes the prefix under which it is mounted; `ready` raises what keeps it from serving."""
 
     store: StoreAPI
     people: People
@@ -30,4 +31,4 @@ class Services:
     log: RequestLog
     openapi: Callable[[str], Any]
     ready: Callable[[], Awaitable[None]]
-    applications: Sequence[Any] = ()
+    applications: Sequence[App] = ()

@@ -30,8 +30,7 @@ def setting(default: Any, help: str, *, unit: str = "", secret: bool = False) ->
 class Settings:
     """What `holdfast serve` runs with. Names carry their units."""
 
-    data: str | None = setting(None, "Folder that holds everything (SQLite). Made when missing.", unit="path")
-    database: str | None = setting(None, "Database address instead of a data folder.", unit="URL")
+    data: str = setting("data", "Folder that holds everything (SQLite). Made when missing.", unit="path")
     app: tuple[str, ...] = setting((), "Python modules of the applications to serve; none: the bundled ones.", unit="module")
     demo: bool = setting(False, "Make a demonstration organisation with people and content, and print how to sign in.")
     host: str = setting("127.0.0.1", "Address to listen on.", unit="address")
@@ -45,8 +44,6 @@ class Settings:
                                         secret=True)
 
     session_hours: int = setting(24 * 14, "How long a browser session lasts.", unit="hours")
-    credential_cache_seconds: int = setting(5, "How long a checked credential is believed without looking again; a withdrawn one works "
-                                            "that long at most.", unit="seconds")
     oidc_issuer: str | None = setting(None, "OpenID Connect issuer whose tokens are taken.", unit="URL")
     oidc_audience: str | None = setting(None, "Audience that those tokens must name; needed with an issuer.", unit="text")
     oidc_algorithms: tuple[str, ...] = setting(("RS256", "PS256", "ES256", "EdDSA"), "Signature algorithms taken; none and HS… never are.",
@@ -55,6 +52,8 @@ class Settings:
                                       unit="claim")
     oidc_tenant_claim: str = setting("tenant", "Claim that names the organisation; absent: the header Holdfast-Tenant, or the only one.",
                                      unit="claim")
+    oidc_cache_seconds: int = setting(60, "How long a checked token is believed without checking again; the end of the account or "
+                                      "membership shows at once in what it may do.", unit="seconds")
     oidc_leeway_seconds: int = setting(30, "How far the issuer's clock may be off.", unit="seconds")
 
     connections_max: int = setting(10_000, "Open connections; one more is answered 503.", unit="connections")

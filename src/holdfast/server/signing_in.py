@@ -43,7 +43,6 @@ async def log_in(call: Call) -> Answer:
 
 async def log_out(call: Call) -> Answer:
     await call.services.people.sign_out(call.signed_in)
-    call.services.authenticator.forget(call.signed_in.secret_hash)
     return Answer(status=204, headers=[_cookie(call, "", 0)])
 
 
@@ -52,7 +51,6 @@ async def change_password(call: Call) -> Answer:
     if len(body.new) > _PASSWORD_MAX or len(body.current) > _PASSWORD_MAX:
         raise InvalidValue(f"A password has at most {_PASSWORD_MAX} characters.", field="/new")
     await call.services.people.change_password(call.signed_in, current=body.current, new=body.new, request=call.request)
-    call.services.authenticator.forget_account(call.signed_in.account_id)
     return Answer(status=204)
 
 

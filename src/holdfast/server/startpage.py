@@ -6,9 +6,9 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from holdfast.core.schema import Collection, Schema
+from holdfast.engine.app import App
 
 __all__ = ["CONTENT_POLICY", "start_page"]
 
@@ -30,12 +30,12 @@ _STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def start_page(schema: Schema, applications: Sequence[Any], base_path: str) -> str:
-    """The whole page. `applications` have a `name` and perhaps a `title` and `doc`; collections name theirs in `app`."""
+def start_page(schema: Schema, applications: Sequence[App], base_path: str) -> str:
+    """The whole page; each collection stands under its application."""
     by_app: dict[str, list[Collection]] = {}
     for collection in schema.collections.values():
         by_app.setdefault(collection.app, []).append(collection)
-    known = {str(getattr(app, "name", app)): app for app in applications}
+    known = {app.name: app for app in applications}
     names = [*known, *(name for name in by_app if name and name not in known)]
     items = "".join(_application(name, known.get(name), by_app.get(name, ())) for name in names)
     none = "<p>No application is installed. Start with <code>holdfast serve --app your_module</code>.</p>"
@@ -51,9 +51,9 @@ def start_page(schema: Schema, applications: Sequence[Any], base_path: str) -> s
     )
 
 
-def _application(name: str, app: Any, collections: Sequence[Collection]) -> str:
-    title = escape(str(getattr(app, "title", "") or name.capitalize()))
-    doc = escape(_first_line(str(getattr(app, "doc", "") or "")))
+def _application(name: str, app: App | None, collections: Sequence[Collection]) -> str:
+    title = escape(app.title if app is not None and app.title else name.capitalize())
+    doc = escape(_first_line(app.doc if app is not None else ""))
     rows = "".join(f"<li><code>{escape(one.name)}</code><span>{escape(_first_line(one.doc))}</span></li>" for one in collections)
     return f"<li><h2>{title}</h2>{f'<p>{doc}</p>' if doc else '<p></p>'}{f'<ul>{rows}</ul>' if rows else ''}</li>"
 

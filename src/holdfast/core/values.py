@@ -54,12 +54,12 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def canonical(value: Any) -> bytes:
-    """The canonical form (RFC 8785) of a JSON value. Raises InvalidValue for what is none, naming the place."""
+    """The canonical form (RFC 8785) of a JSON value. Raises InvalidValue for what cannot be kept, naming the place."""
     try:
         encoded = orjson.dumps(value, option=_SAFE)
     except TypeError:
         return _exact(value)
-    if b"null" in encoded and _holds_non_finite(value):
+    if b"\\u0000" in encoded or (b"null" in encoded and _holds_non_finite(value)):
         return _exact(value)
     return encoded if _is_canonical(encoded) else _exact(value)
 

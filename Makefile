@@ -3,7 +3,7 @@ SHELL  := /bin/bash
 PYTHON ?= python3
 PORT   ?= 8740
 DATA   ?= data
-DEMO   ?=
+DEMO   ?= 1
 BIN    := .venv/bin
 LOCK   := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
           --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -17,14 +17,14 @@ setup: .venv/.runtime   ## .venv with what the server needs; .venv/bin/holdfast 
 
 setup-dev: .venv/.dev   ## the same with what tests and linters need (the targets below call it)
 
-run: .venv/.runtime     ## serve: make run PORT=8740 DATA=data (DEMO=1: with a demonstration organisation)
-	$(BIN)/holdfast serve --port $(PORT) --data $(DATA) $(if $(DEMO),--demo)
+run: .venv/.runtime     ## serve the applications: make run PORT=8740 DATA=data (DEMO=0: without the demonstration organisation)
+	$(BIN)/holdfast serve --port $(PORT) --data $(DATA) $(if $(filter-out 0,$(DEMO)),--demo)
 
 check: .venv/.dev       ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: check             ## lint, types and every test but the long ones
+test: check web/node_modules/.installed ## lint, types and every test but the long ones
 	$(BIN)/pytest -n 2 --dist loadfile -m "not soak"
 
 tidy: .venv/.dev        ## the rules of the code base alone (layers, sizes, banned calls, documents)
@@ -60,6 +60,10 @@ $(BIN)/pip-compile: | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
+
+web/node_modules/.installed: web/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix web --no-audit --no-fund --loglevel error && touch $@; \
+	else echo "no npm on this machine: the generated TypeScript types are not compiled here"; fi
 
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-dev.lock

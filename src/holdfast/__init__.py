@@ -23,6 +23,11 @@ from holdfast.core.errors import (
 )
 from holdfast.core.limits import Limits
 from holdfast.core.schema import Schema
+from holdfast.engine.api import Caller
+from holdfast.engine.bridge import open_store_blocking
+from holdfast.engine.opening import open_store
+from holdfast.engine.session import MemberSession
+from holdfast.engine.store import Store
 from holdfast.model import merge, upcast
 from holdfast.model.access import nobody, own, role, tenant, via
 from holdfast.model.builtin import Member
@@ -51,6 +56,7 @@ from holdfast.model.typed import changed_fields, from_fields, record_id, to_fiel
 from holdfast.model.typescript import typescript
 
 __all__ = [
+    "Caller",
     "CallerError",
     "Conflict",
     "Counter",
@@ -65,6 +71,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "Member",
+    "MemberSession",
     "Money",
     "NotFound",
     "NotSignedIn",
@@ -74,6 +81,7 @@ __all__ = [
     "Sensitive",
     "Set",
     "StateError",
+    "Store",
     "Text",
     "UpdatedAt",
     "UpdatedBy",
@@ -86,6 +94,8 @@ __all__ = [
     "json_schema",
     "merge",
     "nobody",
+    "open_store",
+    "open_store_blocking",
     "own",
     "record_id",
     "role",

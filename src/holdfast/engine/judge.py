@@ -75,23 +75,28 @@ class Judge:
         await ground.load_rows([*((MEMBERS, work.who.actor_id) for work in works),
                                 *((mutation.collection, mutation.record_id) for _, mutation in pushed)])
         await ground.load_known([(device_id, mutation.mutation_id) for device_id, mutation in pushed])
+        lines = [(device_id, mutation.collection, mutation.record_id) for device_id, mutation in pushed]
+        await ground.load_items(lines)
         lasts: list[DeviceKey] = []
         contexts: list[DeviceKey] = []
-        items: list[DeviceKey] = []
-        for device_id, mutation in pushed:
-            line = (device_id, mutation.collection, mutation.record_id)
+        for line, (device_id, mutation) in zip(lines, pushed, strict=True):
             row = ground.rows.get(line[1:])
-            items.append(line)
             if is_pseudo(device_id):
                 continue
             if row is None or row.last_device != device_id:
                 lasts.append(line)
-            if row is not None and self.traits[mutation.collection].has_texts and not _saw_all(row, device_id, _number(mutation.base)):
+            if row is not None and self.traits[mutation.collection].has_texts and self._may_wait(row, line, _number(mutation.base)):
                 contexts.append(line)
         await ground.load_lasts(lasts)
         await ground.load_contexts(contexts)
-        await ground.load_items(items)
         await self._preload_lookups(mutation for _, mutation in pushed)
+
+    def _may_wait(self, row: Row, line: DeviceKey, base: int) -> bool:
+        """Whether something may wait for the device in a text: others' entries newer than its base, or a text of its own that was held
+        (which it took off its screen)."""
+        if row.last <= base:
+            return False
+        return not _saw_all(row, line[0], base) or self.ground.items[line] is not None
 
     async def _preload_lookups(self, mutations: Iterable[Mutation]) -> None:
         refs: list[Key] = []
@@ -280,7 +285,7 @@ class Judge:
             last = self.ground.lasts.get((device_id, *key))
             return _Seen(base=base, same_history=same_history, stamp=0 if last is None else last.stamp)
         if same_history and _saw_all(row, device_id, number) and mutation.forked_from is None:
-            return _Seen(base=base, stamp=row.stamp)
+            return _Seen(base=base, stamp=row.stamp, context=await self._context((device_id, *key), row, number))
         return await self._seen_in_log(mutation, key, row, device_id, base, same_history=same_history)
 
     async def _seen_in_log(self, mutation: Mutation, key: Key, row: Row, device_id: str, base: int | None, *, same_history: bool) -> _Seen:
@@ -300,12 +305,18 @@ class Judge:
             stamp = max(stamp, 0 if last is None else last.stamp)
         mine = await self._own_lines(mutation, device_id, key)
         others = [entry for entry in entries if not _is_own(entry, mine)]
-        context = None
-        if not is_pseudo(device_id) and self.traits[key[0]].has_texts:
-            await self.ground.load_contexts([line])
-            context = self.ground.contexts[line]
+        context = await self._context(line, row, number)
         kept = not any(entry.erased for entry in entries)
         return _Seen(base=base, same_history=same_history, base_kept=kept, stamp=stamp, entries_since=others, context=context)
+
+    async def _context(self, line: DeviceKey, row: Row, base: int) -> Context | None:
+        if is_pseudo(line[0]) or not self.traits[line[1]].has_texts:
+            return None
+        await self.ground.load_items([line])
+        if not self._may_wait(row, line, base):
+            return None
+        await self.ground.load_contexts([line])
+        return self.ground.contexts[line]
 
     async def _base(self, given: str | None, row: Row | None) -> int | None:
         """The seq of a base; None: it is null, or belongs to another history."""

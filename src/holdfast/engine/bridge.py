@@ -1,0 +1,125 @@
+"""The store for code that blocks: the same store, on an event loop in a thread behind. One generic bridge, no second copy.
+
+    with open_store_blocking("data", records=[Note]) as store:
+        me = store.member("acme", "ada@example.org")
+        note = me.create(Note(title="Groceries"))
+
+Any number of threads may call. At the end the loop is closed and its thread is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from holdfast.engine.accounts import Accounts
+from holdfast.engine.feed import FeedSubscription
+from holdfast.engine.opening import open_store
+from holdfast.engine.session import MemberSession
+
+__all__ = ["Blocking", "open_store_blocking"]
+
+CROSSED = (MemberSession, Accounts, FeedSubscription)
+"""What comes back as something to call on: wrapped in turn. Everything else comes back as it is."""
+
+
+class _LoopThread:
+    """An event loop that runs in a thread until `stop`."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="holdfast", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._ready.wait()
+
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._until_stopped())
+
+    async def _until_stopped(self) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        self._ready.set()
+        await self._stopped.wait()
+
+    def call(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of a coroutine, made and run over there."""
+        assert self._loop is not None
+
+        async def run() -> Any:
+            return await work()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+    def stop(self) -> None:
+        if self._loop is not None and self._stopped is not None:
+            self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+
+class Blocking:
+    """Stands for an object of the other thread: its methods block until they are done, its asynchronous iterators are plain ones."""
+
+    def __init__(self, target: Any, thread: _LoopThread) -> None:
+        self._target = target
+        self._thread = thread
+
+    def __repr__(self) -> str:
+        return f"Blocking({self._target!r})"
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        if not callable(value):
+            return self._crossed(value)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            async def run() -> Any:
+                result = value(*args, **kwargs)
+                return await result if inspect.isawaitable(result) else result
+
+            return self._crossed(self._thread.call(run))
+
+        return call
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._plain(self._target)
+
+    def _crossed(self, value: Any) -> Any:
+        if isinstance(value, CROSSED):
+            return Blocking(value, self._thread)
+        if isinstance(value, AsyncIterator):
+            return self._plain(value)
+        return value
+
+    def _plain(self, items: AsyncIterator[Any]) -> Iterator[Any]:
+        end = object()
+
+        async def next_one() -> Any:
+            return await anext(items, end)
+
+        while (item := self._thread.call(next_one)) is not end:
+            yield item
+
+
+@contextmanager
+def open_store_blocking(path: str | os.PathLike[str] | None = None, **options: Any) -> Iterator[Any]:
+    """As `open_store`, with the same options and errors; every method of the store and of what it gives is called without `await`."""
+    thread = _LoopThread()
+    thread.start()
+    try:
+        opened = open_store(path, **options)
+        store = thread.call(opened.__aenter__)
+        try:
+            yield Blocking(store, thread)
+        finally:
+            thread.call(lambda: opened.__aexit__(None, None, None))
+    finally:
+        thread.stop()

@@ -1,0 +1,246 @@
+"""Verifying a tenant: the digest chain, and that every view of the log is what the log says.
+
+Nothing is repaired and nothing is written. Works page by page, so that a store larger than memory can be verified, while it is in use
+(the log is read up to where it ended at the beginning; rows that have changed since are read again).
+
+What was erased is reported and taken as said: its chain still checks, its records' past cannot be replayed. Entries of an older contract
+are replayed as the present one reads them; where a converter changed what they mean, the values are counted as not comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from holdfast.core import digest
+from holdfast.core.access import Actor, All
+from holdfast.core.entry import Entry, Row
+from holdfast.core.errors import HoldfastError
+from holdfast.core.facts import Context
+from holdfast.core.schema import Collection
+from holdfast.core.waiting import rebuild, text_fields
+from holdfast.engine.ground import is_pseudo
+from holdfast.engine.replay import Replayed, open_items, replayed
+from holdfast.engine.secrecy import Secrecy
+from holdfast.engine.store import Store
+from holdfast.storage.protocol import Query, Reader
+
+__all__ = ["Finding", "Report", "verify_tenant"]
+
+CHUNK = 500
+FINDINGS_MAX = 100
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is not as the log says. `seq`: the entry, where it is one."""
+
+    what: str
+    seq: int | None = None
+    collection: str = ""
+    record_id: str = ""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """`findings` empty: all is well. `erased`: seqs whose payload is gone, by an erasure that the log has."""
+
+    tenant_id: str
+    entries: int = 0
+    records: int = 0
+    items: int = 0
+    erased: list[int] = []
+    not_comparable: int = 0
+    findings: list[Finding] = []
+    first_bad_seq: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def add(self, what: str, *, seq: int | None = None, row: Row | None = None) -> None:
+        if len(self.findings) < FINDINGS_MAX:
+            collection, record_id = ("", "") if row is None else (row.collection, row.id)
+            self.findings.append(Finding(what=what, seq=seq, collection=collection, record_id=record_id))
+
+
+async def verify_tenant(store: Store, tenant_id: str) -> Report:
+    """Check everything of one tenant. Raises WorldError if the storage cannot be read."""
+    report = Report(tenant_id=tenant_id)
+    async with store.storage.reader() as reader:
+        tenant = await reader.tenant(tenant_id)
+        assert tenant is not None, "verified are tenants that exist"
+        secrecy = store.keyring.secrecy(tenant)
+        await _verify_chain(reader, tenant_id, report)
+        created = await _verify_rows(reader, tenant_id, store, secrecy, report)
+        await _verify_nothing_missing(reader, tenant_id, created, report)
+        await _verify_items(reader, tenant_id, store, secrecy, report)
+    return report
+
+
+# -- the chain -------------------------------------------------------------------------------------------------------------
+
+
+async def _verify_chain(reader: Reader, tenant_id: str, report: Report) -> None:
+    previous, expected = digest.FIRST, 1
+    erasures: set[int] = set()
+    async for entries in _chunks(reader, tenant_id):
+        seals = await reader.seals(tenant_id, [entry.seq for entry in entries])
+        for entry in entries:
+            if entry.seq != expected:
+                _bad(report, expected, f"Entry {expected} is missing.")
+                return
+            seal = seals.get(entry.seq)
+            if seal is None:
+                _bad(report, entry.seq, f"Entry {entry.seq} has no seal.")
+                return
+            if entry.erased:
+                report.erased.append(entry.seq)
+                kept = seal.payload_digest
+            else:
+                kept = digest.payload_digest(seal.salt, digest.payload(entry))
+            if kept is None or digest.chain(previous, entry, kept) != entry.digest:
+                _bad(report, entry.seq, f"Entry {entry.seq} is not what was written: its digest does not fit.")
+                return
+            if entry.kind == "erase" and not entry.erased:
+                erasures.update(entry.extra.get("seqs", ()))
+            previous, expected = entry.digest, expected + 1
+        report.entries += len(entries)
+    head = await reader.head(tenant_id)
+    if (head.seq, head.digest) != (expected - 1, previous):
+        _bad(report, expected, f"The head says {head.seq}, the log ends at {expected - 1}.")
+    for seq in sorted(set(report.erased) - erasures):
+        report.add(f"Entry {seq} is erased, and no entry says so.", seq=seq)
+
+
+def _bad(report: Report, seq: int, what: str) -> None:
+    report.first_bad_seq = seq
+    report.add(what, seq=seq)
+
+
+async def _chunks(reader: Reader, tenant_id: str) -> AsyncIterator[list[Entry]]:
+    after = 0
+    while entries := await reader.entries(tenant_id, after=after, limit=CHUNK):
+        yield entries
+        after = entries[-1].seq
+
+
+# -- the tables ------------------------------------------------------------------------------------------------------------
+
+
+async def _verify_rows(reader: Reader, tenant_id: str, store: Store, secrecy: Secrecy, report: Report) -> set[tuple[str, str]]:
+    """Every row against the replay of its entries. Returns the records that have one."""
+    seen: set[tuple[str, str]] = set()
+    for collection in store.schema.collections.values():
+        after: tuple[str, ...] | None = None
+        while True:
+            query = Query(collection=collection.name, rule=All, actor=Actor(""), after=after, limit=CHUNK, include_deleted=True)
+            rows = await reader.page(tenant_id, query)
+            for row in rows:
+                seen.add((row.collection, row.id))
+                report.records += 1
+                try:
+                    await _verify_row(reader, tenant_id, collection, row, secrecy, report)
+                except HoldfastError as error:
+                    report.add(f"Its entries cannot be replayed: {error.detail}", row=row)
+            if len(rows) < CHUNK:
+                break
+            after = (rows[-1].id,)
+    return seen
+
+
+async def _verify_row(reader: Reader, tenant_id: str, collection: Collection, stored: Row, secrecy: Secrecy, report: Report) -> None:
+    entries = [secrecy.open_entry(entry) for entry in await reader.record_entries(tenant_id, (stored.collection, stored.id))]
+    row = secrecy.open_row(stored)
+    made = replayed(entries, collection)
+    if made is None:
+        report.add("There is a row, but no entry made it.", row=row)
+        return
+    _compare(made, row, report)
+    await _verify_copied(reader, tenant_id, collection, row, secrecy, report)
+    await _verify_contexts(reader, tenant_id, collection, row, entries, report)
+
+
+def _compare(made: Replayed, row: Row, report: Report) -> None:
+    for name in ("last", "last_prefix", "last_device", "last_mutation", "last_foreign"):
+        if getattr(made, name) != getattr(row, name):
+            report.add(f"Its bookkeeping ({name}) is {getattr(row, name)!r}, the log says {getattr(made, name)!r}.", row=row)
+    if made.uncertain:
+        report.not_comparable += 1
+        return
+    if made.deleted is not row.deleted:
+        report.add(f"It is {'' if row.deleted else 'not '}deleted, the log says otherwise.", row=row)
+    if made.rev != row.rev:
+        report.add(f"Its rev is {row.rev}, the log says {made.rev}.", row=row)
+    for name, value in made.fields.items():
+        if row.fields.get(name) != value:
+            report.add(f"Field {name} is not what the log says.", row=row)
+
+
+async def _verify_copied(reader: Reader, tenant_id: str, collection: Collection, row: Row, secrecy: Secrecy, report: Report) -> None:
+    """A hidden column equals the parent's."""
+    if row.deleted and not any(row.copied.values()):
+        return
+    for copied in collection.copied:
+        key = (copied.parent, row.fields.get(copied.ref_field))
+        if key[1] is None:
+            continue
+        parent = (await reader.rows(tenant_id, [key])).get(key)
+        if parent is not None and secrecy.open_row(parent).columns().get(copied.source) != row.copied.get(copied.column):
+            report.add(f"Its hidden column {copied.column} is not that of {copied.parent}.", row=row)
+
+
+async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collection, row: Row, entries: Sequence[Entry], report: Report) -> None:
+    """A device's context row is what the log makes of it, seen from the device's newest base."""
+    if not text_fields(collection) or any(entry.erased for entry in entries):
+        return
+    own = [entry for entry in entries if entry.kind == "change" and not is_pseudo(entry.device_id)]
+    if any(entry.forked_from is not None for entry in own):
+        return
+    bases = {entry.device_id: entry.base or 0 for entry in own}
+    stored = await reader.contexts(tenant_id, [(device_id, row.collection, row.id) for device_id in bases])
+    for device_id, base in bases.items():
+        made = rebuild(entries, lambda entry, mine=device_id: entry.device_id == mine, device_id, base, collection)  # type: ignore[misc]
+        if _waiting(made, base) != _waiting(stored.get((device_id, row.collection, row.id)), base):
+            report.add("What waits for a device in its texts is not what the log says.", row=row)
+
+
+def _waiting(context: Context | None, base: int) -> dict[str, list[Any]]:
+    if context is None:
+        return {}
+    found = {name: [(other.seq, other.change) for other in waiting if other.seq > base] for name, waiting in context.texts.items()}
+    return {name: waiting for name, waiting in found.items() if waiting}
+
+
+async def _verify_nothing_missing(reader: Reader, tenant_id: str, rows: set[tuple[str, str]], report: Report) -> None:
+    """Every record that the log made has a row."""
+    missing: set[tuple[str, str]] = set()
+    async for entries in _chunks(reader, tenant_id):
+        for entry in entries:
+            key = (entry.collection, entry.record_id)
+            if not entry.erased and entry.ops and entry.undo and key not in rows and key not in missing and entry.collection:
+                missing.add(key)
+                report.add(f"Entry {entry.seq} changed a record that has no row.", seq=entry.seq)
+
+
+# -- the inbox -------------------------------------------------------------------------------------------------------------
+
+
+async def _verify_items(reader: Reader, tenant_id: str, store: Store, secrecy: Secrecy, report: Report) -> None:
+    made = await open_items((entry async for entries in _chunks(reader, tenant_id) for entry in entries), store.schema, secrecy)
+    stored: dict[str, Any] = {}
+    after: str | None = None
+    while True:
+        items = await reader.inbox(tenant_id, after=after, limit=CHUNK)
+        stored.update({item.id: item for item in items})
+        if len(items) < CHUNK:
+            break
+        after = str(items[-1].opened)
+    report.items = len(stored)
+    for item_id in sorted({*made, *stored}, key=int):
+        if item_id not in stored:
+            report.add(f"Inbox item {item_id} should be open, and is not there.", seq=int(item_id))
+        elif item_id not in made:
+            report.add(f"Inbox item {item_id} is open, and the log says that it is settled.", seq=int(item_id))
+        elif made[item_id].seqs != stored[item_id].seqs or made[item_id].assigned_to != stored[item_id].assigned_to:
+            report.add(f"Inbox item {item_id} is not what the log says.", seq=int(item_id))

@@ -188,7 +188,8 @@ def test_several_master_keys_are_read_newest_first_with_comments() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# only a comment", "hfmk_", "hfmk_short", OLD[5:], OLD + "x", "password", f"{OLD} secret", "hfmk_" + "ä" * 43]
+    "text", ["", "# only a comment", "hfmk_", "hfmk_short", OLD[5:], OLD + "x", "password", f"{OLD} secret", "hfmk_" + "ä" * 43],
+    ids=["empty", "a comment", "a prefix", "too short", "no prefix", "too long", "a password", "two words", "no ASCII"],
 )
 def test_what_is_no_master_key_is_refused_without_being_shown(text: str) -> None:
     with pytest.raises(UnsafeSettings) as caught:

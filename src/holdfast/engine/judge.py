@@ -26,6 +26,7 @@ from holdfast.core.limits import Limits
 from holdfast.core.messages import Problem, Result
 from holdfast.core.ops import Op
 from holdfast.core.schema import Collection, Schema
+from holdfast.core.waiting import rebuild
 from holdfast.engine.consequences import came_into_view, follow
 from holdfast.engine.ground import MEMBERS, Adopted, DeviceKey, Ground, is_pseudo
 from holdfast.engine.traits import Traits
@@ -141,7 +142,8 @@ class Judge:
         except WorldError:
             raise
         except HoldfastError as error:
-            return self._refused(who, mutation.mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field))
+            return self._refused(who, mutation.mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint,
+                                                                    field=error.field))
         except Exception:
             if self.ground.seq != mark_seq:
                 raise                       # half taken over: the whole batch is not to be trusted
@@ -305,9 +307,19 @@ class Judge:
             stamp = max(stamp, 0 if last is None else last.stamp)
         mine = await self._own_lines(mutation, device_id, key)
         others = [entry for entry in entries if not _is_own(entry, mine)]
-        context = await self._context(line, row, number)
+        if mutation.forked_from is not None:
+            context = await self._forked_context(key, mine, device_id, base)
+        else:
+            context = await self._context(line, row, number)
         kept = not any(entry.erased for entry in entries)
         return _Seen(base=base, same_history=same_history, base_kept=kept, stamp=stamp, entries_since=others, context=context)
+
+    async def _forked_context(self, key: Key, mine: tuple[tuple[str, int], ...], device_id: str, base: int | None) -> Context | None:
+        """A forked device begins with the context of the one it was copied from, as that stood then: replayed from the record's log."""
+        if not self.traits[key[0]].has_texts:
+            return None
+        entries = await self.ground.entries_since(key, 0)
+        return rebuild(entries, lambda entry: _is_own(entry, mine), device_id, base, self.schema.collections[key[0]])
 
     async def _context(self, line: DeviceKey, row: Row, base: int) -> Context | None:
         if is_pseudo(line[0]) or not self.traits[line[1]].has_texts:
@@ -365,7 +377,8 @@ class Judge:
         pace, ground = self.ground.memory.pace, self.ground
         wait_s = pace.wait_s(ground.tenant_id, who.actor_id, ground.now)
         if wait_s:
-            return Problem(code="rate", detail=f"More than {self.limits.held_or_refused_per_minute_max} changes a minute could not be applied.",
+            return Problem(code="rate",
+                           detail=f"More than {self.limits.held_or_refused_per_minute_max} changes a minute could not be applied.",
                            hint="Nothing was kept; it is sent again by itself.", retry_after=wait_s)
         item = decision.item
         if item is not None:
@@ -423,7 +436,8 @@ class Judge:
         ground = self.ground
         row = await ground.row(key)
         stamp = clock.decided(None, offset_ms=0, now=ground.now, seen=0 if row is None else row.stamp, limits=self.limits)
-        facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=actor, device_id=pseudo_device(actor.id), stamp=stamp,
+        facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=actor, device_id=pseudo_device(actor.id),
+                      stamp=stamp,
                       base=None if row is None else row.last, on_behalf_of=who.on_behalf_of, request=who.request, sent_hash=sent_hash,
                       kind=kind, reverts=reverts, resolves=list(resolves), extra=extra or {})
         if ops:

@@ -114,10 +114,17 @@ def rebuild(
         mine = own(entry)
         for rebuilding in texts.values():
             rebuilding.own(entry) if mine else rebuilding.others(entry)
-        through = entry.seq if mine else through
+        through = entry.seq if mine and _touches_texts(entry) else through
     seen = base or 0
     kept = {name: [other for other in made.waiting if seen < other.seq <= through] for name, made in texts.items()}
     return Context({name: waiting for name, waiting in kept.items() if waiting}, through) if through > seen else None
+
+
+def _touches_texts(entry: Entry) -> bool:
+    """Whether an own entry makes the context row complete up to its seq: it changed a text, or a create met one that stood."""
+    sent = entry.ops if entry.sent is None else entry.sent
+    met = bool(sent) and isinstance(sent[0], CreateOp) and sent != entry.ops
+    return met or any(isinstance(op, SpliceOp) for op in (*sent, *entry.ops))
 
 
 class _Rebuilding:
@@ -142,7 +149,7 @@ class _Rebuilding:
         held = [part.op for part in entry.unapplied if part.waits]
         for op in sent:
             change = change_of([op], self.name, self.default)
-            if change and op in held:
+            if isinstance(op, SpliceOp) and op.path == "/" + self.name and op in held:
                 self.waiting = taken_back(self.waiting, change, self.device_id, entry.seq)
             elif change:
                 self.waiting = pass_over(self.waiting, change, self.device_id)[0]

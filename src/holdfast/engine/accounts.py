@@ -1,5 +1,5 @@
-"""Accounts, organisations, members, credentials: what lies around the log. Accounts (e-mail, password) are global; a member, with its roles,
-is a record of the organisation's collection `members` and is written through its log like any other.
+"""Accounts, organisations, members, credentials: what lies around the log. Accounts (e-mail, password) are global; a member, with its
+roles, is a record of the organisation's collection `members` and is written through its log like any other.
 
 Secrets: a password is kept as its argon2id hash, a token or session as its SHA-256 alone (it has 256 random bits). Both come from the
 runtime's randomness. Attempts to sign in are counted in the database, so that the limit holds for all servers together.
@@ -18,7 +18,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from holdfast.core.entry import Mutation, Request
-from holdfast.core.errors import Conflict, Forbidden, InvalidValue, NotFound, NotSignedIn, RateLimited, WorldError
+from holdfast.core.errors import Forbidden, InvalidValue, NotFound, NotSignedIn, RateLimited, WorldError
 from holdfast.core.ops import CreateOp, DeleteOp, SetOp, UndeleteOp
 from holdfast.engine.memory import Newest
 from holdfast.engine.work import Change, Upkeep, Value, Who
@@ -104,7 +104,8 @@ class Accounts:
     async def create_tenant(self, tenant_id: str, name: str = "") -> Tenant:
         """Raises InvalidValue (the slug), Conflict (it exists)."""
         if not SLUG.fullmatch(tenant_id):
-            raise InvalidValue("The short name of an organisation is 1 to 63 of a-z, 0-9 and -, not beginning or ending with -.", field="tenant")
+            raise InvalidValue("The short name of an organisation is 1 to 63 of a-z, 0-9 and -, not beginning or ending with -.",
+                               field="tenant")
         masters = self._store.keyring.masters
         wrapped = new_tenant_keys(tenant_id, masters, self._runtime.random_bytes) if masters is not None else ""
         tenant = Tenant(tenant_id=tenant_id, name=name or tenant_id, created_at=self._runtime.now_ms(), wrapped_key=wrapped)
@@ -200,8 +201,9 @@ class Accounts:
                 account = await reader.account(account_id=credential.account_id)
             if account is None or account.disabled:
                 return None
+            narrowed = None if credential.roles is None else frozenset(credential.roles)
             found = Credentialed(tenant_id=credential.tenant_id, account_id=credential.account_id, kind=credential.kind, secret_hash=hashed,
-                                 expires_at=credential.expires_at, narrowed=None if credential.roles is None else frozenset(credential.roles))
+                                 expires_at=credential.expires_at, narrowed=narrowed)
             self._checked.put(hashed, found)
             if now - (credential.last_used_at or 0) > TOUCH_EVERY_MS:
                 self._runtime.spawn(self._touch(hashed, now), name="note that a credential was used")
@@ -264,7 +266,8 @@ class Accounts:
             await self._store.gate.submit(Upkeep(credentials=revoked))
         self.forget()
 
-    async def change_password(self, account_id: str, tenant_id: str, *, current: str, new: str, request: Request, keep_hash: str = "") -> None:
+    async def change_password(self, account_id: str, tenant_id: str, *, current: str, new: str, request: Request,
+                              keep_hash: str = "") -> None:
         """Withdraws the account's other sessions (not the one with `keep_hash`). Raises NotSignedIn (wrong current one), InvalidValue,
         RateLimited."""
         await self._count_attempt("account", account_id, 1)

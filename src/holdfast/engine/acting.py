@@ -63,7 +63,8 @@ async def _changed_since(judge: Judge, collection: str, seq: int) -> bool:
         return True
     after = seq
     while after < ground.start:
-        entries = await ground.batch.entries(ground.tenant_id, after=after, until=ground.start, limit=ENTRIES_CHUNK, collections=[collection])
+        entries = await ground.batch.entries(ground.tenant_id, after=after, until=ground.start, limit=ENTRIES_CHUNK,
+                                             collections=[collection])
         if any(entry.collection == collection for entry in entries):
             return True
         if len(entries) < ENTRIES_CHUNK:
@@ -91,7 +92,8 @@ async def _kept(judge: Judge, actor: Actor, work: Act) -> Value:
     reply = kept_promises(work.reply, shown)
     touched = sorted({*((read.collection, read.record_id) for read in work.reads),
                       *((mutation.collection, mutation.record_id) for mutation in work.mutations)})
-    extra = {"name": work.call.record_id, "reply": reply, "seqs": [result.seq for result in results], "touched": [list(key) for key in touched]}
+    extra = {"name": work.call.record_id, "reply": reply, "seqs": [result.seq for result in results],
+             "touched": [list(key) for key in touched]}
     salt = judge.salt()
     stamp = clock.decided(None, offset_ms=0, now=ground.now, seen=0, limits=judge.limits)
     entry = Entry(tenant_id=ground.tenant_id, seq=ground.seq + 1, committed_at=ground.now, stamp=stamp, actor_id=actor.id,
@@ -111,6 +113,7 @@ async def _stored_reply(judge: Judge, actor: Actor, known: Entry, repeated: Resu
         row = await judge.ground.row((collection, record_id))
         if row is not None and not allows(judge.schema.collections[collection].read, row.columns(), actor):
             raise Forbidden("You may no longer see what this call answered.")
-    answer: dict[str, Any] = {"reply": known.extra["reply"], "outcome": "duplicate", "first_outcome": known.outcome, "receipt": repeated.receipt,
+    answer: dict[str, Any] = {"reply": known.extra["reply"], "outcome": "duplicate", "first_outcome": known.outcome,
+                              "receipt": repeated.receipt,
                               "position": repeated.position, "results": []}
     return Value(answer, judge.ground.seq)

@@ -151,11 +151,11 @@ class Context:
         self._lists[name] = self._head
         found: list[Any] = []
         cursor: str | None = None
-        filters = tuple(Filter(field, "null" if value is None else "eq", True if value is None else value) for field, value in equal.items())
+        filters = tuple(Filter(field, "null", True) if value is None else Filter(field, "eq", value) for field, value in equal.items())
         order = tuple((field.removeprefix("-"), field.startswith("-")) for field in sort)
         while len(found) < min(limit, LIST_MAX):
-            page = await list_records(self._sight, name, ListQuery(filters=filters, sort=order, cursor=cursor, limit=min(limit, LIST_MAX) - len(found)),
-                                      self._limits)
+            query = ListQuery(filters=filters, sort=order, cursor=cursor, limit=min(limit, LIST_MAX) - len(found))
+            page = await list_records(self._sight, name, query, self._limits)
             found.extend(_typed(kind, view) for view in page.records)
             cursor = page.cursor
             if cursor is None:
@@ -173,7 +173,8 @@ class Context:
         row = (await self._sight.all_rows([key])).get(key)
         if row is None or not self._sight.may_read(row):
             return None
-        mine = await self._sight.reader.activity(self._sight.tenant_id, before=None, limit=1, actor_id=self._sight.actor.id, collection=key[0],
+        mine = await self._sight.reader.activity(self._sight.tenant_id, before=None, limit=1, actor_id=self._sight.actor.id,
+                                                 collection=key[0],
                                                  record_id=record_id)
         return f"{mine[0].seq}.{mine[0].digest[:8]}" if mine else None
 

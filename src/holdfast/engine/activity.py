@@ -21,11 +21,13 @@ FILTERS = frozenset({"actor_id", "device_id", "collection", "record_id", "kind",
 
 
 async def activity_page(sight: Sight, cursor: str | None, limit: int, filters: dict[str, Any]) -> dict[str, Any]:
-    """{"entries", "cursor"}. `since` and `until` are times (ms, or ISO 8601). A page may hold fewer than `limit` and still not be the last."""
+    """{"entries", "cursor"}. `since` and `until` are times (ms, or ISO 8601). A page may hold fewer than `limit`
+    and still not be the last."""
     unknown = sorted(set(filters) - FILTERS)
     if unknown:
         raise InvalidValue(f"Activity cannot be filtered by {unknown[0][:60]!r}.", field=unknown[0][:60])
-    wanted: dict[str, Any] = {name: _moment(value) if name in ("since", "until") else value for name, value in filters.items() if value is not None}
+    wanted: dict[str, Any] = {name: _moment(value) if name in ("since", "until") else value for name,
+                              value in filters.items() if value is not None}
     before = read_number(cursor)
     limit = max(1, min(limit, PAGE_MAX))
     found: list[dict[str, Any]] = []

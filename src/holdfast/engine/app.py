@@ -71,7 +71,8 @@ class Action:
             raise InvalidValue(f"{message}.", field=place.strip("`").replace("$.", "/").replace(".", "/") or None) from None
 
 
-def action(name: str, *, only_for: Iterable[str] | None = None, grants: Iterable[str] = (), reads_only: bool = False) -> Callable[[ActionFunction], Action]:
+def action(name: str, *, only_for: Iterable[str] | None = None, grants: Iterable[str] = (),
+           reads_only: bool = False) -> Callable[[ActionFunction], Action]:
     """Make an action of an async function `(ctx, arguments)`. Raises DeclarationError."""
 
     def declare(function: ActionFunction) -> Action:
@@ -141,7 +142,8 @@ class App:
             self._by_name[one.name] = one
         for one_route in self.routes:
             if one_route.action not in self._by_name:
-                raise DeclarationError(f"Application {self.name}: the route {one_route.path} calls {one_route.action!r}, which is no action of it.")
+                raise DeclarationError(f"Application {self.name}: the route {one_route.path} calls {one_route.action!r}, "
+                                       "which is no action of it.")
 
     def action_named(self, name: str) -> Action | None:
         return self._by_name.get(name)
@@ -153,10 +155,12 @@ def load_app(place: str) -> App:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise DeclarationError(f"The application {place!r} cannot be imported: {error}.", hint="Give the name of an importable module.") from error
+        raise DeclarationError(f"The application {place!r} cannot be imported: {error}.",
+                               hint="Give the name of an importable module.") from error
     found = getattr(module, attribute or "app", None)
     if not isinstance(found, App):
-        raise DeclarationError(f"{place!r} holds no application: {attribute or 'app'} is not an App.", hint="Write `app = App(\"name\", records=[…])`.")
+        raise DeclarationError(f"{place!r} holds no application: {attribute or 'app'} is not an App.",
+                               hint="Write `app = App(\"name\", records=[…])`.")
     return found
 
 

@@ -107,7 +107,8 @@ class Commit:
             grown[ACCOUNTS_GREW] = self._runtime.now_ms()
         return Written(answers, grown)
 
-    async def _write_tenants(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Answer], grown: dict[str, int]) -> None:
+    async def _write_tenants(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Answer],
+                             grown: dict[str, int]) -> None:
         grounds: list[Ground] = []
         async with self._storage.batch(sorted(by_tenant)) as batch:
             for tenant_id in sorted(by_tenant):
@@ -138,8 +139,9 @@ class Commit:
                 return Forbidden("This organisation is suspended: it can be read, not changed.", hint="Ask the operator of this server.")
             secrecy = self._keyring.secrecy(tenant)
             self._memory.tenants.put(tenant_id, secrecy)
-        ground = Ground(batch, await batch.head(tenant_id), schema=self._schema, secrecy=secrecy, memory=self._memory, now=self._runtime.now_ms())
-        return Judge(ground, schema=self._schema, traits=self._traits, limits=self._limits, runtime=self._runtime)
+        ground = Ground(batch, await batch.head(tenant_id), schema=self._schema, traits=self._traits, secrecy=secrecy, memory=self._memory,
+                        now=self._runtime.now_ms())
+        return Judge(ground, schema=self._schema, limits=self._limits, runtime=self._runtime)
 
     async def _judged(self, judge: Judge, works: list[TenantWork]) -> list[Answer]:
         await judge.prepare(works)
@@ -191,7 +193,8 @@ class Commit:
             return
         device = ground.devices.get(device_id) or (await ground.batch.devices_named(ground.tenant_id, [device_id])).get(device_id)
         if device is None:
-            device = Device(tenant_id=ground.tenant_id, device_id=device_id, actor_id=who.actor_id, first_seen=ground.now, last_seen=ground.now)
+            device = Device(tenant_id=ground.tenant_id, device_id=device_id, actor_id=who.actor_id, first_seen=ground.now,
+                            last_seen=ground.now)
         elif device.actor_id != who.actor_id:
             raise Forbidden("This device belongs to another person.", hint="Take a new device id for yourself.")
         device.last_seen = ground.now
@@ -205,7 +208,8 @@ class Commit:
 
     # -- a constraint fired ---------------------------------------------------------------------------------------------
 
-    async def _one_by_one(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Answer], grown: dict[str, int]) -> None:
+    async def _one_by_one(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Answer],
+                          grown: dict[str, int]) -> None:
         for tenant_id, places in by_tenant.items():
             for at in places:
                 work = works[at]
@@ -224,7 +228,8 @@ class Commit:
                 head = answer.head
             else:
                 assert isinstance(answer, Failure)
-                problem = Problem(code=answer.code, detail=answer.detail, hint=answer.hint, field=answer.field, retry_after=answer.retry_after)
+                problem = Problem(code=answer.code, detail=answer.detail, hint=answer.hint, field=answer.field,
+                                  retry_after=answer.retry_after)
                 results.append(refused(mutation.mutation_id, problem))
         return Results(results, head)
 

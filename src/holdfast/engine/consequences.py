@@ -38,7 +38,7 @@ def came_into_view(traits: Traits, before: Row | None, after: Row) -> bool:
 async def follow(judge: Judge, before: Row, after: Row, cause: Entry, actor: Actor) -> None:
     """Rewrite the copied columns of the children of a record that changed."""
     was, now = before.columns(), after.columns()
-    changed = {source for source in judge.traits[after.collection].copied_from if was.get(source) != now.get(source)}
+    changed = {source for source in judge.ground.traits[after.collection].copied_from if was.get(source) != now.get(source)}
     if not changed:
         return
     for child in judge.schema.collections.values():

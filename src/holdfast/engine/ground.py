@@ -8,7 +8,7 @@ it seals the entry into the digest chain and makes its views the state that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from holdfast.core.facts import Context, Decision, Key, UniqueKey
 from holdfast.core.schema import Collection, Schema
 from holdfast.engine.memory import Memory
 from holdfast.engine.secrecy import Secrecy
+from holdfast.engine.traits import Traits
 from holdfast.model.builtin import MEMBERS, OWNER
 from holdfast.storage.protocol import Batch, Device, Head, Query, Writes
 
@@ -55,13 +56,15 @@ def is_pseudo(device_id: str) -> bool:
 
 
 class Ground:
-    def __init__(self, batch: Batch, head: Head, *, schema: Schema, secrecy: Secrecy, memory: Memory, now: int) -> None:
+    def __init__(self, batch: Batch, head: Head, *, schema: Schema, traits: Mapping[str, Traits], secrecy: Secrecy, memory: Memory,
+                 now: int) -> None:
         self.batch = batch
         self.tenant_id = head.tenant_id
         self.start = head.seq
         self.seq = head.seq
         self.digest = head.digest
         self.schema = schema
+        self.traits = traits
         self.secrecy = secrecy
         self.memory = memory
         self.now = now
@@ -248,7 +251,8 @@ class Ground:
                 return 1
         after: tuple[str, ...] | None = None
         while True:
-            page = await self.batch.page(self.tenant_id, Query(collection=MEMBERS, rule=All, actor=Actor(""), after=after, limit=OWNERS_PAGE))
+            page = await self.batch.page(self.tenant_id, Query(collection=MEMBERS, rule=All, actor=Actor(""), after=after,
+                                                               limit=OWNERS_PAGE))
             for row in page:
                 if row.id != actor_id and OWNER in row.fields["roles"] and (MEMBERS, row.id) not in self._dirty_rows:
                     return 1

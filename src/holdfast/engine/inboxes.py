@@ -50,7 +50,8 @@ def _readable(sight: Sight, row: Row | None) -> Row | None:
 
 
 def _item_view(item: Item, row: Row | None) -> dict[str, Any]:
-    return {"id": item.id, "collection": item.collection, "record_id": item.record_id, "device_id": item.device_id, "actor_id": item.actor_id,
+    return {"id": item.id, "collection": item.collection, "record_id": item.record_id, "device_id": item.device_id,
+            "actor_id": item.actor_id,
             "opened_at": iso(item.opened_at), "assigned_to": item.assigned_to, "reasons": sorted({part.reason for part in item.parts}),
             "parts": [shown(part, readable=row is not None) for part in item.parts], "seqs": item.seqs}
 
@@ -81,7 +82,8 @@ async def _texts_if_applied(sight: Sight, item: Item, row: Row) -> dict[str, dic
     if any(entry.erased for entry in later):
         return {name: {"mine": _typed(texts), "theirs": row.fields[name]} for name, texts in item.texts.items()}
     collection = sight.schema.collections[item.collection]
-    return {name: {"mine": text.apply(row.fields[name], core_inbox.text_as_applied(item, texts, name, later, collection)), "theirs": row.fields[name]}
+    return {name: {"mine": text.apply(row.fields[name], core_inbox.text_as_applied(item, texts, name, later, collection)),
+                   "theirs": row.fields[name]}
             for name, texts in item.texts.items()}
 
 

@@ -80,7 +80,10 @@ def ops_of_fields(collection: Collection, fields: Mapping[str, Any], limits: Lim
     for name, value in fields.items():
         path = "/" + name.replace("~", "~0").replace("/", "~1")
         field = collection.fields.get(name)
-        ops.append(UnsetOp(path) if value is None and field is not None and field.optional else SetOp(path, normalise(value, limits=limits, path=path)))
+        if value is None and field is not None and field.optional:
+            ops.append(UnsetOp(path))
+        else:
+            ops.append(SetOp(path, normalise(value, limits=limits, path=path)))
     return ops
 
 

@@ -1,8 +1,5 @@
 """One mutation at a time, on the ground the earlier ones left: admission, what `decide` must know, the decision, its limits, its
 result. Everything is loaded set-wise before (`prepare`); what only a few mutations need is loaded when it is needed.
-
-The usual save needs no entries of others: its device made the newest entry of the record, or has seen the newest, and then the row
-itself says so (`Row.last`, `last_device`, `last_foreign`). The rest (`_Seen`) is read from the log.
 """
 
 from __future__ import annotations
@@ -10,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,16 +16,15 @@ from holdfast.core.access import Actor, allows
 from holdfast.core.admission import Duplicate, Refused, admit
 from holdfast.core.entry import Entry, EntryKind, Mutation, Row, Unapplied
 from holdfast.core.errors import Forbidden, HoldfastError, InvalidValue, WorldError
-from holdfast.core.facts import Context, Decision, Facts, Key, Lookups, UniqueKey
+from holdfast.core.facts import Decision, Facts, Key, Lookups, UniqueKey
 from holdfast.core.identity import pseudo_device
 from holdfast.core.limits import Limits
 from holdfast.core.messages import Problem, Result
 from holdfast.core.ops import Op
 from holdfast.core.schema import Collection, Schema
-from holdfast.core.waiting import rebuild
 from holdfast.engine.consequences import came_into_view, follow
 from holdfast.engine.ground import MEMBERS, Adopted, DeviceKey, Ground, is_pseudo
-from holdfast.engine.traits import Traits
+from holdfast.engine.seen import Seen, may_wait, number_of, seen_of
 from holdfast.engine.work import SYSTEM_ROLES, Act, Change, PushWork, TenantWork, Who
 from holdfast.model.builtin import OWNER, role_change_problem
 from holdfast.model.contracts import upcast_mutation
@@ -43,27 +38,14 @@ SALT_BYTES = 16
 BACKED_UP = "backed_up_seq"
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the device had seen of the record when it made the mutation."""
-
-    base: int | None = None
-    same_history: bool = True
-    base_kept: bool = True
-    stamp: int = 0                          # the newest stamp it had seen there
-    entries_since: list[Entry] = field(default_factory=list)
-    context: Context | None = None
-
-
 def refused(mutation_id: str, problem: Problem) -> Result:
     return Result(mutation_id=mutation_id, outcome="refused", receipt="refused", error=problem)
 
 
 class Judge:
-    def __init__(self, ground: Ground, *, schema: Schema, traits: dict[str, Traits], limits: Limits, runtime: Runtime) -> None:
+    def __init__(self, ground: Ground, *, schema: Schema, limits: Limits, runtime: Runtime) -> None:
         self.ground = ground
         self.schema = schema
-        self.traits = traits
         self.limits = limits
         self.runtime = runtime
 
@@ -86,24 +68,18 @@ class Judge:
                 continue
             if row is None or row.last_device != device_id:
                 lasts.append(line)
-            if row is not None and self.traits[mutation.collection].has_texts and self._may_wait(row, line, _number(mutation.base)):
+            if row is not None and self.ground.traits[mutation.collection].has_texts and may_wait(ground, row, line,
+                                                                                                  number_of(mutation.base)):
                 contexts.append(line)
         await ground.load_lasts(lasts)
         await ground.load_contexts(contexts)
         await self._preload_lookups(mutation for _, mutation in pushed)
 
-    def _may_wait(self, row: Row, line: DeviceKey, base: int) -> bool:
-        """Whether something may wait for the device in a text: others' entries newer than its base, or a text of its own that was held
-        (which it took off its screen)."""
-        if row.last <= base:
-            return False
-        return not _saw_all(row, line[0], base) or self.ground.items[line] is not None
-
     async def _preload_lookups(self, mutations: Iterable[Mutation]) -> None:
         refs: list[Key] = []
         uniques: list[UniqueKey] = []
         for mutation in mutations:
-            if self.traits[mutation.collection].looks_up:
+            if self.ground.traits[mutation.collection].looks_up:
                 wanted = self._lookups(mutation, self.ground.rows.get((mutation.collection, mutation.record_id)))
                 refs.extend(wanted.refs)
                 uniques.extend(wanted.uniques)
@@ -238,9 +214,9 @@ class Judge:
         collection = self.schema.collections[mutation.collection]
         row = await ground.row(key)
         readable = row is not None and allows(collection.read, row.columns(), actor)
-        seen = _Seen(base=row.last if row is not None else None, stamp=row.stamp if row is not None else 0)
+        seen = Seen(base=row.last if row is not None else None, stamp=row.stamp if row is not None else 0)
         if not on_current:
-            seen = await self._seen(mutation, key, row, device_id, readable=readable)
+            seen = await seen_of(ground, mutation, key, row, device_id, readable=readable)
         edited_at = None if mutation.edited_at is None else clock.parse(mutation.edited_at)
         stamp = clock.decided(edited_at, offset_ms=offset_ms, now=ground.now, seen=seen.stamp, limits=self.limits)
         upcast, old_contract = _under_present_contract(mutation, collection)
@@ -248,7 +224,7 @@ class Judge:
                       base=seen.base, edited_at=edited_at, on_behalf_of=who.on_behalf_of, request=who.request,
                       item=await self._open_item(device_id, key), same_history=seen.same_history, base_kept=seen.base_kept,
                       old_contract=old_contract, sent_hash=self.sent_hash(salt, mutation), kind=kind, extra=extra or {})
-        if self.traits[mutation.collection].looks_up:
+        if self.ground.traits[mutation.collection].looks_up:
             await self.look_up(facts, upcast, row)
         if not upcast.ops:
             return self._without_ops(row, upcast, facts)
@@ -278,95 +254,6 @@ class Judge:
         if line not in self.ground.items:
             await self.ground.load_items([line])
         return self.ground.items[line]
-
-    async def _seen(self, mutation: Mutation, key: Key, row: Row | None, device_id: str, *, readable: bool) -> _Seen:
-        base = await self._base(mutation.base, row)
-        same_history = base is not None or mutation.base is None
-        number = base or 0
-        if row is None or not readable:
-            last = self.ground.lasts.get((device_id, *key))
-            return _Seen(base=base, same_history=same_history, stamp=0 if last is None else last.stamp)
-        if same_history and _saw_all(row, device_id, number) and mutation.forked_from is None:
-            return _Seen(base=base, stamp=row.stamp, context=await self._context((device_id, *key), row, number))
-        return await self._seen_in_log(mutation, key, row, device_id, base, same_history=same_history)
-
-    async def _seen_in_log(self, mutation: Mutation, key: Key, row: Row, device_id: str, base: int | None, *, same_history: bool) -> _Seen:
-        """Somebody else's entries are newer than the base: read them."""
-        number = base or 0
-        line = (device_id, *key)
-        entries = await self.ground.entries_since(key, max(number - 1, 0))
-        stamp = 0
-        if entries and entries[0].seq == number:
-            stamp, entries = entries[0].top or entries[0].stamp, entries[1:]
-        elif number:
-            before = await self.ground.batch.record_entries(self.ground.tenant_id, key, until=number, descending=True, limit=1)
-            stamp = before[0].top or before[0].stamp if before else 0
-        if not is_pseudo(device_id):
-            await self.ground.load_lasts([line])
-            last = self.ground.lasts[line]
-            stamp = max(stamp, 0 if last is None else last.stamp)
-        mine = await self._own_lines(mutation, device_id, key)
-        others = [entry for entry in entries if not _is_own(entry, mine)]
-        if mutation.forked_from is not None:
-            context = await self._forked_context(key, mine, device_id, base)
-        else:
-            context = await self._context(line, row, number)
-        kept = not any(entry.erased for entry in entries)
-        return _Seen(base=base, same_history=same_history, base_kept=kept, stamp=stamp, entries_since=others, context=context)
-
-    async def _forked_context(self, key: Key, mine: tuple[tuple[str, int], ...], device_id: str, base: int | None) -> Context | None:
-        """A forked device begins with the context of the one it was copied from, as that stood then: replayed from the record's log."""
-        if not self.traits[key[0]].has_texts:
-            return None
-        entries = await self.ground.entries_since(key, 0)
-        return rebuild(entries, lambda entry: _is_own(entry, mine), device_id, base, self.schema.collections[key[0]])
-
-    async def _context(self, line: DeviceKey, row: Row, base: int) -> Context | None:
-        if is_pseudo(line[0]) or not self.traits[line[1]].has_texts:
-            return None
-        await self.ground.load_items([line])
-        if not self._may_wait(row, line, base):
-            return None
-        await self.ground.load_contexts([line])
-        return self.ground.contexts[line]
-
-    async def _base(self, given: str | None, row: Row | None) -> int | None:
-        """The seq of a base; None: it is null, or belongs to another history."""
-        if given is None:
-            return None
-        seq, prefix = position.parse(given)
-        if seq == 0:
-            return 0
-        if row is not None and row.last == seq and row.last_prefix == prefix:
-            return seq
-        return seq if seq <= self.ground.seq and await self.ground.prefix(seq) == prefix else None
-
-    async def _own_lines(self, mutation: Mutation, device_id: str, key: Key) -> tuple[tuple[str, int], ...]:
-        """(device, up to seq) whose entries of this record are the device's own context: itself, and what it was forked from."""
-        if is_pseudo(device_id):
-            return ()
-        ground = self.ground
-        memory_key = (ground.tenant_id, device_id, *key)
-        held = ground.memory.lines.get(memory_key)
-        if held is not None:
-            return held
-        forked = mutation.forked_from
-        first = await ground.batch.record_entries(ground.tenant_id, key, device=device_id, limit=1)
-        fresh = [entry for entry in ground.fresh.get(key, ()) if entry.device_id == device_id]
-        if first or fresh:
-            forked = (first or fresh)[0].forked_from
-        lines: list[tuple[str, int]] = [(device_id, 1 << 62)]
-        while forked is not None and len(lines) < 100:
-            await ground.load_known([(forked.device_id, forked.mutation_id)])
-            last = ground.known[forked.device_id, forked.mutation_id]
-            if last is None:
-                break
-            lines.append((forked.device_id, last.seq))
-            older = await ground.batch.record_entries(ground.tenant_id, key, device=forked.device_id, limit=1)
-            forked = older[0].forked_from if older else None
-        if first:
-            ground.memory.lines.put(memory_key, tuple(lines))
-        return tuple(lines)
 
     # -- limits, taking over, results -----------------------------------------------------------------------------------
 
@@ -412,7 +299,7 @@ class Judge:
         adopted = self.ground.adopt(decision, salt)
         after = adopted.row
         if after is not None:
-            traits = self.traits[entry.collection]
+            traits = self.ground.traits[entry.collection]
             if traits.referred_to and came_into_view(traits, before, after):
                 self.ground.arrived[entry.collection, entry.record_id] = None
             if before is not None and traits.copied_from:
@@ -484,17 +371,3 @@ def _mutations_of(work: TenantWork) -> Iterable[tuple[str, Mutation]]:
     if isinstance(work, Act):
         return (("!" + work.who.actor_id, mutation) for mutation in work.mutations)
     return ()
-
-
-def _number(given: str | None) -> int:
-    """The seq a base names, unchecked: enough to know what to load."""
-    head = (given or "0").partition(".")[0]
-    return int(head) if head.isdigit() and len(head) < 17 else 0
-
-
-def _saw_all(row: Row, device_id: str, base: int) -> bool:
-    return row.last <= base or (row.last_device == device_id and row.last_foreign <= base and not is_pseudo(device_id))
-
-
-def _is_own(entry: Entry, lines: Sequence[tuple[str, int]]) -> bool:
-    return any(entry.device_id == device_id and entry.seq <= until for device_id, until in lines)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from holdfast.core.entry import Row
 from holdfast.core.errors import DeclarationError, UnsafeSettings
 from holdfast.core.limits import Limits
-from holdfast.core.schema import Schema
+from holdfast.core.schema import Collection, Schema
 from holdfast.engine.app import App, loaded_apps
-from holdfast.engine.secrecy import Keyring
+from holdfast.engine.secrecy import Keyring, Secrecy
 from holdfast.model.compile import compile_schema
-from holdfast.model.contracts import upcast_row
 from holdfast.model.keys import MasterKeys, new_master_key, new_tenant_keys
 from holdfast.model.record import Record
 from holdfast.runtime import Runtime
+from holdfast.storage.drive import run_sync
 from holdfast.storage.memory import MemoryStorage
 from holdfast.storage.protocol import Storage
 from holdfast.storage.sqlite import SqliteStorage
@@ -113,17 +115,46 @@ async def opened_for_writing(folder: str | None, declarations: Declarations, run
     database that was made for older declarations up to these, else that is StorageOutdated. Raises StorageLocked, StorageNewer,
     StorageCorrupt, UnsafeSettings and other errors of the storage."""
     schema = declarations.schema
+    upcaster = _Upcaster(lambda: Keyring(schema, master_keys_for(folder, master_keys, runtime), runtime))
     storage: Storage = MemoryStorage(schema) if folder is None else SqliteStorage(
-        Path(folder), schema, runtime, writer=True, migrate=migrate, upcast=upcast_row)
+        Path(folder), schema, runtime, writer=True, migrate=migrate, upcast=upcaster)
+    upcaster.storage = storage
     await storage.open()
     try:
-        keyring = Keyring(schema, master_keys_for(folder, master_keys, runtime), runtime)
+        keyring = upcaster.keyring
         if keyring.needed:
             await _give_keys(storage, keyring, runtime)
     except BaseException:
         await storage.close()
         raise
     return Writable(storage, keyring)
+
+
+class _Upcaster:
+    """Reads a row of an older contract under the present one, while a database is brought up; sensitive values are opened for it."""
+
+    def __init__(self, keyring: Callable[[], Keyring]) -> None:
+        self._keyring = keyring
+        self._secrecies: dict[str, Secrecy] = {}
+        self.storage: Storage | None = None
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """Made when it is first needed: then the folder is there."""
+        return self._keyring()
+
+    def __call__(self, tenant_id: str, row: Row, collection: Collection) -> Row:
+        secrecy = self._secrecies.get(tenant_id)
+        if secrecy is None:
+            secrecy = self._secrecies[tenant_id] = run_sync(self._secrecy(tenant_id))
+        return secrecy.close_row(secrecy.open_row(row))
+
+    async def _secrecy(self, tenant_id: str) -> Secrecy:
+        assert self.storage is not None
+        async with self.storage.reader() as reader:
+            tenant = await reader.tenant(tenant_id)
+        assert tenant is not None, "rows belong to an organisation"
+        return self.keyring.secrecy(tenant)
 
 
 async def _give_keys(storage: Storage, keyring: Keyring, runtime: Runtime) -> None:

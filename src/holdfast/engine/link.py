@@ -86,7 +86,8 @@ class Wire(asyncio.Protocol):
 class Link:
     """A Gate. `before_connecting` is awaited before each attempt (the server starts its writer there)."""
 
-    def __init__(self, folder: str, name: str, *, schema_digest: str, runtime: Runtime, limits: Limits, on_grown: Callable[[str, int], None],
+    def __init__(self, folder: str, name: str, *, schema_digest: str, runtime: Runtime, limits: Limits,
+                 on_grown: Callable[[str, int], None],
                  on_connected: Callable[[], None] | None = None, before_connecting: Callable[[], Awaitable[None]] | None = None) -> None:
         self._folder = folder
         self._name = name

@@ -110,7 +110,8 @@ async def include_children(sight: Sight, parent: Collection, records: Sequence[R
     ids = [record["id"] for record in records]
     for name in names:
         child, field = _child(sight, parent, name.removesuffix(COUNT))
-        query = Query(collection=child.name, rule=child.read, actor=sight.actor, filters=(Filter(field.name, "in", ids),), limit=CHILDREN_MAX + 1)
+        query = Query(collection=child.name, rule=child.read, actor=sight.actor, filters=(Filter(field.name, "in", ids),),
+                      limit=CHILDREN_MAX + 1)
         if name.endswith(COUNT):
             counts = await sight.reader.counts(sight.tenant_id, query, field.name) if ids else {}
             for record in records:

@@ -20,6 +20,7 @@ import dataclasses
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Literal
 
 from holdfast.core.errors import InvalidValue, StorageLocked
@@ -45,7 +46,8 @@ Mode = Literal["embedded", "inline", "process", "attached", "auto"]
 @asynccontextmanager
 async def open_store(
     path: str | os.PathLike[str] | None = None, *, records: Iterable[type[Record]] = (), apps: Iterable[App | str] = (),
-    limits: Limits | None = None, runtime: Runtime | None = None, mode: Mode = "embedded", master_keys: str | None = None, listen: bool = False,
+    limits: Limits | None = None, runtime: Runtime | None = None, mode: Mode = "embedded", master_keys: str | None = None,
+    listen: bool = False,
 ) -> AsyncIterator[Store]:
     """Open the store in the folder `path` (made when missing; None: in memory, gone at the end) for these record classes and
     applications (or their modules' names). `master_keys`: for sensitive fields, else from HOLDFAST_MASTER_KEY, HOLDFAST_MASTER_KEY_FILE
@@ -56,14 +58,16 @@ async def open_store(
     """
     runtime = runtime or RealRuntime()
     folder = None if path is None else os.fspath(path)
-    opener = _Opener(folder, Declarations.of(records, tuple(apps), limits), runtime, master_keys, [one for one in apps if isinstance(one, str)])
+    opener = _Opener(folder, Declarations.of(records, tuple(apps), limits), runtime, master_keys,
+                     [one for one in apps if isinstance(one, str)])
     async with AsyncExitStack() as stack:
         yield await opener.open(stack, mode, listen=listen)
 
 
 class _Opener:
-    def __init__(self, folder: str | None, declarations: Declarations, runtime: Runtime, master_keys: str | None, app_names: list[str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | None, declarations: Declarations, runtime: Runtime, master_keys: str | None,
+                 app_names: list[str]) -> None:
+        self.folder = None if folder is None else str(Path(folder).absolute())
         self.declarations = declarations
         self.runtime = runtime
         self.master_keys = master_keys
@@ -112,7 +116,8 @@ class _Opener:
         named = {app.name for app in Declarations.of((), self.app_names, None).apps}
         if any(app.name not in named for app in declarations.apps):
             raise InvalidValue("mode='process' takes applications by their module's name, so that the writer's process can import them.")
-        opening = Opening(folder=os.path.abspath(folder), records=[imported_place(cls) for cls in declarations.records], apps=self.app_names,
+        opening = Opening(folder=folder, records=[imported_place(cls) for cls in declarations.records],
+                          apps=self.app_names,
                           limits=dataclasses.asdict(declarations.schema.limits), master_keys=self.master_keys or "")
         process = WriterProcess(opening, self.runtime)
         stack.push_async_callback(process.end)
@@ -126,7 +131,8 @@ class _Opener:
 
     async def _linked(self, stack: AsyncExitStack, folder: str, process: WriterProcess | None) -> Store:
         schema = self.declarations.schema
-        link = Link(folder, SOCKET_NAME, schema_digest=schema.digest, runtime=self.runtime, limits=schema.limits, on_grown=self.feed.publish,
+        link = Link(folder, SOCKET_NAME, schema_digest=schema.digest, runtime=self.runtime, limits=schema.limits,
+                    on_grown=self.feed.publish,
                     before_connecting=None if process is None else process.ensure)
         stack.push_async_callback(link.close)
         await link.start()

@@ -36,7 +36,8 @@ async def history_page(sight: Sight, collection: str, record_id: str, cursor: st
 
 
 async def _version_names(sight: Sight, row: Row) -> dict[int, list[str]]:
-    named = await sight.reader.activity(sight.tenant_id, before=None, limit=VERSIONS_MAX, collection=row.collection, record_id=row.id, kind="version")
+    named = await sight.reader.activity(sight.tenant_id, before=None, limit=VERSIONS_MAX, collection=row.collection, record_id=row.id,
+                                        kind="version")
     found: dict[int, list[str]] = {}
     for entry in reversed(named):
         if not entry.erased:

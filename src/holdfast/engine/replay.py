@@ -129,7 +129,8 @@ def _held(items: dict[tuple[str, str, str], Item], entry: Entry, collection: Col
     closes = entry.extra.get("closes", ())
     if not waits and not closes:
         return
-    texts: dict[str, list[HeldText]] = {part_place(part)[1:]: [] for part in entry.unapplied if part.waits and isinstance(part.op, SpliceOp)}
+    held = [part for part in entry.unapplied if part.waits and isinstance(part.op, SpliceOp)]
+    texts: dict[str, list[HeldText]] = {part_place(part)[1:]: [] for part in held}
     item, _ = item_after(items.get(line), entry, collection, closes=closes, texts=texts)
     if item is None:
         items.pop(line, None)

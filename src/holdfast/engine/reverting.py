@@ -51,7 +51,8 @@ def _target(newest_first: list[Entry], actor: Actor, work: Revert) -> Entry:
         return found
     found = undo.choose(newest_first, work.device_id, redo=work.redo)
     if found is None or found.actor_id != actor.id:
-        raise Conflict(f"There is nothing to {'redo' if work.redo else 'undo'} here.", hint="Only this device's own changes are taken back.")
+        raise Conflict(f"There is nothing to {'redo' if work.redo else 'undo'} here.",
+                       hint="Only this device's own changes are taken back.")
     return found
 
 
@@ -108,7 +109,8 @@ def raise_if_erased(entries: list[Entry]) -> None:
                        hint="Choose a version after the erasure.")
 
 
-async def settle_for(judge: Judge, actor: Actor, who: Who, kind: EntryKind, asked: Mutation, ops: list[Op], *, unapplied: list[Unapplied] | None = None,
+async def settle_for(judge: Judge, actor: Actor, who: Who, kind: EntryKind, asked: Mutation, ops: list[Op], *,
+                     unapplied: list[Unapplied] | None = None,
                      reverts: int | None = None, extra: dict[str, Any] | None = None) -> Results:
     """Settle `ops` for the caller and answer with the record. Raises what a change raises."""
     key = (asked.collection, asked.record_id)

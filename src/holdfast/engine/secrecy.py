@@ -50,7 +50,8 @@ class Secrecy:
         self._sealing = sealing
         self._cipher = cipher
         self._key = key
-        self._hashed_by_key = frozenset(name for name, one in schema.collections.items() if sensitive_names(one)) if cipher is not None else frozenset()
+        self._hashed_by_key = frozenset(name for name,
+                                        one in schema.collections.items() if sensitive_names(one)) if cipher is not None else frozenset()
 
     def open_row(self, row: Row) -> Row:
         if self._cipher is not None:

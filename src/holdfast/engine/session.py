@@ -47,7 +47,8 @@ class MemberSession:
     async def create(self, record: R, *, mutation_id: str | None = None) -> R:
         """Keep a new record; returns it as it was kept. With a natural key, and if it exists, it is merged. Raises InvalidValue, Forbidden,
         Conflict (a unique value is taken), Held."""
-        result = await self.store.create(self.caller, collection_of(type(record)), to_fields(record), record_id=record._id, mutation_id=mutation_id)
+        result = await self.store.create(self.caller, collection_of(type(record)), to_fields(record), record_id=record._id,
+                                         mutation_id=mutation_id)
         return _kept(type(record), result)
 
     async def change(self, record: R, *, base: str | None = None, mutation_id: str | None = None, **fields: Any) -> R:
@@ -78,7 +79,8 @@ class MemberSession:
         """Raises NotFound, for what does not exist and for what you may not see."""
         return from_fields(kind, await self.store.get(self.caller, collection_of(kind), record_id, include_deleted=include_deleted))
 
-    async def list(self, kind: type[R], *, sort: Sequence[str] = (), limit: int = 50, include_deleted: bool = False, **where: Any) -> list[R]:
+    async def list(self, kind: type[R], *, sort: Sequence[str] = (), limit: int = 50, include_deleted: bool = False,
+                   **where: Any) -> list[R]:
         """Records by the values of their fields: `list(Note, title="Groceries", rev__gt=10, sort=["-created_at"])`."""
         found: list[R] = []
         async for record in self.each(kind, sort=sort, include_deleted=include_deleted, **where):
@@ -93,8 +95,8 @@ class MemberSession:
         order = tuple((name.removeprefix("-"), name.startswith("-")) for name in sort)
         filters = tuple(_filter(name, value) for name, value in where.items())
         while True:
-            page = await self.store.list(self.caller, collection_of(kind), ListQuery(filters=filters, sort=order, cursor=cursor, limit=PAGE,
-                                                                                     include_deleted=include_deleted))
+            query = ListQuery(filters=filters, sort=order, cursor=cursor, limit=PAGE, include_deleted=include_deleted)
+            page = await self.store.list(self.caller, collection_of(kind), query)
             for view in page.records:
                 yield from_fields(kind, view)
             cursor = page.cursor

@@ -90,7 +90,8 @@ def _extra(item: Item, resolution: Resolution) -> dict[str, Any]:
 class _Step:
     """Makes the entries of one settlement: those before the last bear ids of their own, the last that of the call."""
 
-    def __init__(self, judge: Judge, actor: Actor, who: Who, kind: EntryKind, mutation_id: str, salt: bytes, sent_hash: str, extra: dict[str, Any]) -> None:
+    def __init__(self, judge: Judge, actor: Actor, who: Who, kind: EntryKind, mutation_id: str, salt: bytes, sent_hash: str,
+                 extra: dict[str, Any]) -> None:
         self.judge, self.actor, self.who, self.kind = judge, actor, who, kind
         self._mutation_id, self._salt, self._sent_hash, self._extra = mutation_id, salt, sent_hash, extra
 

@@ -51,7 +51,8 @@ class Sight:
             raise NotFound(ABSENT)
         return row
 
-    async def entries(self, key: Key, *, after: int = 0, until: int | None = None, descending: bool = False, limit: int | None = None) -> list[Entry]:
+    async def entries(self, key: Key, *, after: int = 0, until: int | None = None, descending: bool = False,
+                      limit: int | None = None) -> list[Entry]:
         """Entries about a record, plain and under the present contract."""
         found = await self.reader.record_entries(self.tenant_id, key, after=after, until=until, descending=descending, limit=limit)
         return [self.secrecy.open_entry(entry) for entry in found]

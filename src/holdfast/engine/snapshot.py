@@ -62,7 +62,8 @@ async def _page(sight: Sight, name: str, after: str | None, pending: Mapping[str
     views = [record_view(sight.secrecy.open_row(row)) for row in rows]
     if not pending:
         return views
-    return [await _one(sight, view["collection"], view["id"], pending[f"{name}/{view['id']}"]) if f"{name}/{view['id']}" in pending else view
+    return [await _one(sight, view["collection"], view["id"],
+                       pending[f"{name}/{view['id']}"]) if f"{name}/{view['id']}" in pending else view
             for view in views]
 
 

@@ -67,7 +67,8 @@ REPORT_BYTES_MAX = 10_000
 class Store:
     """Opened by `open_store`. Safe for any number of tasks of one event loop."""
 
-    def __init__(self, storage: Storage, gate: Gate, feed: Feed, *, schema: Schema, keyring: Keyring, runtime: Runtime, apps: Sequence[App] = ()) -> None:
+    def __init__(self, storage: Storage, gate: Gate, feed: Feed, *, schema: Schema, keyring: Keyring, runtime: Runtime,
+                 apps: Sequence[App] = ()) -> None:
         self.schema = schema
         self.runtime = runtime
         self.storage = storage
@@ -130,7 +131,8 @@ class Store:
         async with self.sight(caller) as sight:
             for name in collections or ():
                 sight.collection(name)
-            return await pull(sight, self._traits, cursor=cursor, limit=max(1, min(limit, self._limits.pull_entries_max)), collections=collections,
+            return await pull(sight, self._traits, cursor=cursor, limit=max(1, min(limit, self._limits.pull_entries_max)),
+                              collections=collections,
                               contracts=contracts)
 
     def snapshot(self, caller: Caller, *, collections: Sequence[str] | None = None, after: str | None = None,
@@ -163,7 +165,8 @@ class Store:
 
     # -- records ------------------------------------------------------------------------------------------------------
 
-    async def get(self, caller: Caller, collection: str, record_id: str, *, include: Sequence[str] = (), include_deleted: bool = False) -> RecordView:
+    async def get(self, caller: Caller, collection: str, record_id: str, *, include: Sequence[str] = (),
+                  include_deleted: bool = False) -> RecordView:
         """Raises NotFound, InvalidValue (`include`)."""
         async with self.sight(caller) as sight:
             row = await sight.row(collection, record_id)
@@ -185,7 +188,8 @@ class Store:
         op = create_op(fields, self._limits)
         if known.key is not None and record_id is None:
             record_id = natural_id(known.name, [op.value.get(name) for name in known.key])
-        mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection, record_id=record_id or self._new_record_id(mutation_id),
+        mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection,
+                            record_id=record_id or self._new_record_id(mutation_id),
                             ops=[op], contract=known.contract)
         return await self._change(Change(Who.of(caller), mutation, on_current=False))
 
@@ -201,11 +205,13 @@ class Store:
         if (fields is None) == (ops is None):
             raise InvalidValue("A change has either fields or ops.")
         made = ops_of_fields(known, fields, self._limits) if fields is not None else ops_of_json(ops or ())
-        mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection, record_id=record_id, ops=made, contract=known.contract,
+        mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection, record_id=record_id, ops=made,
+                            contract=known.contract,
                             base=base, atomic=atomic)
         return await self._change(Change(Who.of(caller), mutation, on_current=base is None, if_match=if_match))
 
-    async def delete(self, caller: Caller, collection: str, record_id: str, *, if_match: int | None = None, mutation_id: str | None = None) -> Result:
+    async def delete(self, caller: Caller, collection: str, record_id: str, *, if_match: int | None = None,
+                     mutation_id: str | None = None) -> Result:
         mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection, record_id=record_id, ops=[DeleteOp()],
                             contract=self._collection(collection).contract)
         return await self._change(Change(Who.of(caller), mutation, if_match=if_match))
@@ -239,7 +245,8 @@ class Store:
 
     # -- the past -----------------------------------------------------------------------------------------------------
 
-    async def history(self, caller: Caller, collection: str, record_id: str, *, cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
+    async def history(self, caller: Caller, collection: str, record_id: str, *, cursor: str | None = None,
+                      limit: int = 50) -> dict[str, Any]:
         async with self.sight(caller) as sight:
             return await history_page(sight, collection, record_id, cursor, limit)
 
@@ -255,12 +262,14 @@ class Store:
         async with self.sight(caller) as sight:
             return await provenance(sight, collection, record_id, path)
 
-    async def name_version(self, caller: Caller, collection: str, record_id: str, rev: int, name: str, *, mutation_id: str | None = None) -> Result:
+    async def name_version(self, caller: Caller, collection: str, record_id: str, rev: int, name: str, *,
+                           mutation_id: str | None = None) -> Result:
         return await self._one(NameVersion(Who.of(caller), self._id(mutation_id), collection, record_id, rev, name))
 
     async def restore(self, caller: Caller, collection: str, record_id: str, rev: int, *, paths: Sequence[str] | None = None,
                       mutation_id: str | None = None) -> Result:
-        return await self._one(Restore(Who.of(caller), self._id(mutation_id), collection, record_id, rev, None if paths is None else [*paths]))
+        return await self._one(Restore(Who.of(caller), self._id(mutation_id), collection, record_id, rev,
+                                       None if paths is None else [*paths]))
 
     async def undo(self, caller: Caller, collection: str, record_id: str, *, device_id: str | None = None, seq: int | None = None,
                    mutation_id: str | None = None) -> Result:
@@ -268,7 +277,8 @@ class Store:
         device_id = device_id or pseudo_device(caller.actor_id)
         return await self._one(Revert(Who.of(caller), self._id(mutation_id), collection, record_id, device_id, seq=seq))
 
-    async def redo(self, caller: Caller, collection: str, record_id: str, *, device_id: str | None = None, mutation_id: str | None = None) -> Result:
+    async def redo(self, caller: Caller, collection: str, record_id: str, *, device_id: str | None = None,
+                   mutation_id: str | None = None) -> Result:
         device_id = device_id or pseudo_device(caller.actor_id)
         return await self._one(Revert(Who.of(caller), self._id(mutation_id), collection, record_id, device_id, redo=True))
 
@@ -291,12 +301,15 @@ class Store:
 
     async def erase(self, caller: Caller, collection: str, record_id: str, *, seqs: Sequence[int] | None = None, reason: str,
                     mutation_id: str | None = None) -> Result:
-        return await self._one(Erase(Who.of(caller), self._id(mutation_id), collection, record_id, reason, None if seqs is None else [*seqs]))
+        return await self._one(Erase(Who.of(caller), self._id(mutation_id), collection, record_id, reason,
+                                     None if seqs is None else [*seqs]))
 
     # -- actions ------------------------------------------------------------------------------------------------------
 
-    async def action(self, caller: Caller, name: str, arguments: Mapping[str, Any], *, mutation_id: str, device_id: str | None = None) -> dict[str, Any]:
-        """See `StoreAPI.action`. Raises NotFound (no such action), Forbidden, InvalidValue, Reused, Conflict, and what the action raises."""
+    async def action(self, caller: Caller, name: str, arguments: Mapping[str, Any], *, mutation_id: str,
+                     device_id: str | None = None) -> dict[str, Any]:
+        """See `StoreAPI.action`. Raises NotFound (no such action), Forbidden, InvalidValue, Reused, Conflict, and what the action
+        raises."""
         found = self._action(name)
         given = found.read_arguments(arguments)
         who = msgspec.structs.replace(Who.of(caller), granted=found.grants)
@@ -331,7 +344,8 @@ class Store:
         return found
 
     async def _was_called(self, caller: Caller, found: Action, device_id: str, mutation_id: str) -> bool:
-        """Whether the log has this call: then it must not run again. Raises Forbidden if the caller may not call the action (any longer)."""
+        """Whether the log has this call: then it must not run again. Raises Forbidden if the caller may not call the
+        action (any longer)."""
         async with self.sight(caller) as sight:
             raise_if_not_for(sight.actor.roles, found.only_for)
             return bool(await sight.reader.by_mutation(caller.tenant_id, [(device_id, mutation_id)]))

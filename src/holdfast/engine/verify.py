@@ -182,15 +182,17 @@ async def _verify_copied(reader: Reader, tenant_id: str, collection: Collection,
     if row.deleted and not any(row.copied.values()):
         return
     for copied in collection.copied:
-        key = (copied.parent, row.fields.get(copied.ref_field))
-        if key[1] is None:
+        ref = row.fields.get(copied.ref_field)
+        if ref is None:
             continue
+        key = (copied.parent, str(ref))
         parent = (await reader.rows(tenant_id, [key])).get(key)
         if parent is not None and secrecy.open_row(parent).columns().get(copied.source) != row.copied.get(copied.column):
             report.add(f"Its hidden column {copied.column} is not that of {copied.parent}.", row=row)
 
 
-async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collection, row: Row, entries: Sequence[Entry], report: Report) -> None:
+async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collection, row: Row, entries: Sequence[Entry],
+                           report: Report) -> None:
     """A device's context row is what the log makes of it, seen from the device's newest base."""
     if not text_fields(collection) or any(entry.erased for entry in entries):
         return

@@ -18,9 +18,11 @@ from holdfast.core.messages import Problem, Result
 from holdfast.engine.api import Caller, Resolution
 from holdfast.storage.protocol import Account, Credential, Device, Tenant
 
-__all__ = ["Act", "Answer", "Change", "Erase", "Failure", "ListRead", "NameVersion", "PushWork", "Read", "Resolve", "Restore", "Results",
-           "Revert", "TenantWork", "Upkeep", "Value", "Who", "Work", "decode_answer", "decode_work", "encode_answer", "encode_work", "error_of",
-           "failure_of", "mutations_in"]
+__all__ = [
+    "Act", "Answer", "Change", "Erase", "Failure", "ListRead", "NameVersion", "PushWork", "Read", "Resolve", "Restore",
+    "Results", "Revert", "TenantWork", "Upkeep", "Value", "Who", "Work", "decode_answer", "decode_work", "encode_answer",
+    "encode_work", "error_of", "failure_of", "mutations_in",
+]
 
 SYSTEM_ROLES = frozenset({"owner"})
 

@@ -27,7 +27,8 @@ FIRST = Entry(
 OTHER: dict[str, Any] = {
     "tenant_id": "other", "seq": 8, "committed_at": 1, "stamp": 1, "actor_id": "bob", "device_id": "d2", "mutation_id": "m2",
     "kind": "undo", "collection": "other", "record_id": "r2", "contract": 2, "outcome": "merged",
-    "edited_at": 0, "top": 5, "on_behalf_of": "bob", "after": None, "base": None, "sent": [], "sent_hash": "11" * 32, "ops": [], "undo": [], "unapplied": [Unapplied(reason="conflict")],
+    "edited_at": 0, "top": 5, "on_behalf_of": "bob", "after": None, "base": None, "sent": [],
+    "sent_hash": "11" * 32, "ops": [], "undo": [], "unapplied": [Unapplied(reason="conflict")],
     "atomic": True, "forked_from": ForkedFrom("d0", "m"), "reverts": 0, "resolves": [1], "extra": {"rev": 1}, "request": Request(),
 }
 

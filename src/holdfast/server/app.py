@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
+import msgspec
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route as PathRoute
@@ -105,7 +106,7 @@ class HoldfastApp:
         authenticator = Authenticator(people, tokens, runtime, settings)
         services = Services(store=store, people=people, authenticator=authenticator, runtime=runtime, settings=settings,
                             metrics=self.metrics, log=self._watch.log, ready=ready, applications=applications,
-                            openapi=cache(lambda base: document(self.routes, store.schema, base_path=base)))
+                            openapi=cache(lambda base: msgspec.json.encode(document(self.routes, store.schema, base_path=base))))
         self._push = PushEndpoint(store, authenticator, settings, self._watch, self.metrics)
         self._live = LiveEndpoint(store, authenticator, runtime, settings, self.metrics)
         compressed = GZipMiddleware(self._router(services), minimum_size=_COMPRESSED_BYTES_MIN, compresslevel=_COMPRESSION_LEVEL)

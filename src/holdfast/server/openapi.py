@@ -74,6 +74,7 @@ def document(routes: Sequence[Route], schema: Schema, *, base_path: str = "", ti
         "paths": paths,
         "components": {
             "schemas": components,
+            "responses": _problem_responses(routes),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"},
                                 "session": {"type": "apiKey", "in": "cookie", "name": "holdfast_session"}},
         },
@@ -125,13 +126,22 @@ def _responses(route: Route, collection: Collection | None) -> dict[str, Any]:
         elif kind is not None:
             answer["content"] = {"application/json": {"schema": _type_schema(kind, collection)}}
         responses[str(status)] = answer
-    codes: dict[int, list[str]] = {}
-    for error in errors_of(route):
-        codes.setdefault(error.status, []).append(error.code)
-    for status, names in sorted(codes.items()):
-        responses[str(status)] = {"description": f"Problem: {', '.join(sorted(set(names)))}",
-                                  "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}}
+    responses.update({str(status): {"$ref": f"#/components/responses/{name}"} for status, name in _problems(route)})
     return responses
+
+
+def _problems(route: Route) -> list[tuple[int, str]]:
+    """(status, name of the shared response): codes that have one status are one response."""
+    codes: dict[int, set[str]] = {}
+    for error in errors_of(route):
+        codes.setdefault(error.status, set()).add(error.code)
+    return [(status, ".".join(sorted(names))) for status, names in sorted(codes.items())]
+
+
+def _problem_responses(routes: Sequence[Route]) -> dict[str, Any]:
+    schema = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
+    return {name: {"description": f"Problem: {name.replace('.', ', ')}", "content": schema}
+            for route in routes for _, name in _problems(route)}
 
 
 _DESCRIPTIONS = {200: "Done", 201: "Created", 202: "Held: kept in the inbox, waits for a person", 204: "Done", 304: "Not changed",

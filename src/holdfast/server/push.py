@@ -100,9 +100,9 @@ class PushEndpoint:
                 return None
             raise MethodNotAllowed(f"This address does not take {exchange.method[:20]}.", allow=["OPTIONS", "POST"])
         raise_if_repeated(headers, scope["headers"])
+        exchange.identity = identity = await self._authenticator.identify(headers, method="POST", scheme=scope["scheme"])
         if scope["query_string"]:
             raise Malformed("A push takes no parameters.", hint="Send everything in the body.")
-        exchange.identity = identity = await self._authenticator.identify(headers, method="POST", scheme=scope["scheme"])
         bodies.raise_if_not_json(headers)
         async with asyncio.timeout(self._seconds_max):
             push = decode_push(await bodies.read_body(receive, headers, self._bytes_max))

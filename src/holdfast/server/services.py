@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.engine.api import StoreAPI
 from holdfast.engine.app import App
@@ -29,6 +28,6 @@ class Services:
     settings: Settings
     metrics: Metrics
     log: RequestLog
-    openapi: Callable[[str], Any]
+    openapi: Callable[[str], bytes]
     ready: Callable[[], Awaitable[None]]
     applications: Sequence[App] = ()

@@ -9,6 +9,7 @@ from html import escape
 
 from holdfast.core.schema import Collection, Schema
 from holdfast.engine.app import App
+from holdfast.model.typed import collection_of
 
 __all__ = ["CONTENT_POLICY", "start_page"]
 
@@ -32,14 +33,13 @@ CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-ur
 
 def start_page(schema: Schema, applications: Sequence[App], base_path: str) -> str:
     """The whole page; each collection stands under its application."""
-    by_app: dict[str, list[Collection]] = {}
-    for collection in schema.collections.values():
-        by_app.setdefault(collection.app, []).append(collection)
-    known = {app.name: app for app in applications}
-    names = [*known, *(name for name in by_app if name and name not in known)]
-    items = "".join(_application(name, known.get(name), by_app.get(name, ())) for name in names)
+    kept = {app.name: [schema.collections[collection_of(record)] for record in app.records] for app in applications}
+    listed = {collection.name for collections in kept.values() for collection in collections}
+    items = "".join(_application(escape(app.title or app.name.capitalize()), app.doc, kept[app.name]) for app in applications)
+    others = [one for one in schema.collections.values() if one.name not in listed]
+    items += _application("Kept for every organisation", "", others)
     none = "<p>No application is installed. Start with <code>holdfast serve --app your_module</code>.</p>"
-    listing = f"<ul>{items}</ul>" if items else none
+    listing = f"{'' if applications else none}<ul>{items}</ul>"
     base = escape(base_path)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -51,11 +51,9 @@ def start_page(schema: Schema, applications: Sequence[App], base_path: str) -> s
     )
 
 
-def _application(name: str, app: App | None, collections: Sequence[Collection]) -> str:
-    title = escape(app.title if app is not None and app.title else name.capitalize())
-    doc = escape(_first_line(app.doc if app is not None else ""))
+def _application(title: str, doc: str, collections: Sequence[Collection]) -> str:
     rows = "".join(f"<li><code>{escape(one.name)}</code><span>{escape(_first_line(one.doc))}</span></li>" for one in collections)
-    return f"<li><h2>{title}</h2>{f'<p>{doc}</p>' if doc else '<p></p>'}{f'<ul>{rows}</ul>' if rows else ''}</li>"
+    return f"<li><h2>{title}</h2><p>{escape(_first_line(doc))}</p>{f'<ul>{rows}</ul>' if rows else ''}</li>"
 
 
 def _first_line(text: str) -> str:

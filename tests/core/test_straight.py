@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -121,6 +122,25 @@ def test_what_is_decided_straight_is_what_the_general_rules_decide(
     event("straight" if straight is not None else "general")
     if straight is not None:
         assert repr(straight) == repr(decide_in_general(row, mutation, [], context, given_facts, schema))
+
+
+PLACES = [*("/" + name for name in FIELDS), "/j/x", "/j/x/y", "/title/x", "/nothing", "/j~1x", "/notes/0"]
+SAMPLES = ["", "ab", " a ", "f", "too long for it", "a\0b", None, True, 0, 1, 1.0, 2.5, 1 << 60, [], {}, {"x": 1.0}]
+
+
+@pytest.mark.parametrize("unique", [(), (Unique(name="code", fields=("code",)),)], ids=["nothing unique", "unique codes"])
+@pytest.mark.parametrize("path", PLACES)
+def test_every_kind_of_place_takes_each_value_as_the_general_rules_do(path: str, unique: tuple[Unique, ...]) -> None:
+    collection = Collection(name="things", fields=FIELDS, unique=unique)
+    schema = Schema(collections={"things": collection}, limits=LIMITS)
+    fields = {name: field.default for name, field in FIELDS.items()} | {"title": "a", "fixed": "f", "notes": "hello", "j": {"x": 1}}
+    row = Row(collection="things", id=RECORD, fields=fields, rev=7, last=8, last_device="D", last_mutation="m7")
+    known = Facts(tenant_id="t", seq=9, now=1, actor=Actor("me"), device_id="D", stamp=1, base=8)
+    for value in SAMPLES:
+        mutation = Mutation(mutation_id="m8", collection="things", record_id=RECORD, ops=[SetOp(path, value)], after="m7")
+        straight = decide_straight(row, mutation, None, known, collection, LIMITS)
+        if straight is not None:
+            assert repr(straight) == repr(decide_in_general(row, mutation, [], None, known, schema)), value
 
 
 def test_a_usual_save_is_decided_straight() -> None:

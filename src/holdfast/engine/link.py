@@ -15,7 +15,8 @@ from holdfast.core.errors import HoldfastError, StorageFailed, WriterStopped
 from holdfast.core.limits import Limits
 from holdfast.engine.frames import BY_ITSELF, PROTOCOL_VERSION, FrameBuffer, Hello, Hints, decode_spoken, frame
 from holdfast.engine.room import Room
-from holdfast.engine.work import Answer, Failure, Upkeep, Work, decode_answer, encode_work, error_of, mutations_in
+from holdfast.engine.work import Answer, Change, Failure, Upkeep, Work, decode_answer, encode_work, error_of, mutations_in
+from holdfast.model.builtin import MEMBERS
 from holdfast.runtime import Runtime
 
 __all__ = ["Link", "Wire", "reachable_address"]
@@ -115,7 +116,7 @@ class Link:
             wire = self._wire
             if wire is None:
                 wire = await self._connected()
-            if not self._same_schema and not isinstance(work, Upkeep):
+            if not self._same_schema and not _is_of_every_schema(work):
                 raise StorageFailed("The server that holds this data folder runs with other declarations.",
                                     hint="Name the same applications (--app) as the server, or ask the server itself.")
             self._number = self._number % 0xFFFF_FFFF + 1
@@ -196,6 +197,11 @@ class Link:
             self._room.leave(mutations, size_bytes)
             if not future.done():
                 future.set_exception(_stopped())
+
+
+def _is_of_every_schema(work: Work) -> bool:
+    """Accounts and members are built in: who names no application may ask any server for them."""
+    return isinstance(work, Upkeep) or (isinstance(work, Change) and work.who.system and work.mutation.collection == MEMBERS)
 
 
 def _stopped() -> HoldfastError:

@@ -105,8 +105,8 @@ async def test_an_address_that_is_none_is_answered_404_as_a_problem(scene: Scene
 async def test_hidden_and_unknown_records_have_one_answer(scene: Scene) -> None:
     """Word for word, but for the request id."""
     calls = [("GET", "", None), ("PATCH", "", {"fields": {"text": "x"}}), ("DELETE", "", None), ("GET", "/history", None),
-             ("GET", "/at/1", None), ("GET", "/diff?from=1", None), ("GET", "/why?path=/text", None), ("POST", "/versions", {"rev": 1, "name": "x"}),
-             ("POST", "/restore", {"rev": 1}), ("POST", "/undo", {}), ("POST", "/redo", {}), ("POST", "/undelete", {})]
+             ("GET", "/at/1", None), ("GET", "/diff?from=1", None), ("GET", "/why?path=/text", None), ("POST", "/undelete", {}),
+             ("POST", "/versions", {"rev": 1, "name": "x"}), ("POST", "/restore", {"rev": 1}), ("POST", "/undo", {}), ("POST", "/redo", {})]
     async with scene.office.client("ines") as ines:
         for method, rest, body in calls:
             answers = []

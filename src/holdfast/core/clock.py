@@ -51,9 +51,10 @@ def parse(text: str) -> int:
 def decided(edited_at: int | None, *, offset_ms: int, now: int, seen: int, limits: Limits) -> int:
     """The stamp that an edit is judged by.
 
-    `edited_at`: stamp by the device, None for the server's own time. `offset_ms`: how far the device's present clock is
-    ahead of the server's (negative: behind), subtracted if it is over `limits.clock_skew_ms_max` either way. `now`: the server's time, ms. `seen`: newest stamp that the device
-    had seen in the record, its own previous one included (0 for none): the result is later than it, even if that is in the future.
+    `edited_at`: stamp by the device, None for the server's own time. `offset_ms`: how far the device's present clock is ahead of the
+    server's (negative: behind), subtracted if it is over `limits.clock_skew_ms_max` either way. `now`: the server's time, ms. `seen`:
+    newest stamp that the device had seen in the record, its own previous one included (0 for none): the result is later than it,
+    even if that is in the future.
     """
     if edited_at is None:
         stamp = now << COUNTER_BITS

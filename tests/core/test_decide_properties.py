@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from holdfast.core.admission import Duplicate, Refused
 from holdfast.core.entry import Entry, Mutation
+from holdfast.core.facts import Context
 from holdfast.core.ops import AddOp, CreateOp, DeleteOp, ExcludeOp, IncludeOp, Op, SetOp, SpliceOp, UndeleteOp, UnsetOp
+from holdfast.core.waiting import rebuild, shape
 from tests.core.ledger import RECORD, Ledger, collection_from
 from tests.core.vector_files import VECTORS
 
@@ -252,3 +254,22 @@ def deleted_only_in_held(run: Run) -> set[str]:
         if any(isinstance(part.op, SpliceOp) and any(deleted for _, deleted, _ in part.op.edits) for part in entry.unapplied):
             held |= run.deleted
     return held
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_context_rows_can_be_rebuilt_from_the_log(seed: int) -> None:
+    run = Run(seed, devices=3, holds=True, undo=True, lives=True)
+    for _ in range(run.rng.randint(20, 120)):
+        run.step()
+    for device in run.devices:
+        own = [entry for entry in run.server.entries if entry.device_id == device.name]
+        base = own[-1].base if own else None
+        made = rebuild(run.server.entries, lambda entry, name=device.name: entry.device_id == name, device.name, base, COLLECTION)
+        kept = run.server.contexts.get(device.name)
+        assert waiting_of(made, base) == waiting_of(kept, base)
+
+
+def waiting_of(context: Context | None, base: int | None) -> list[tuple[int, Any]]:
+    waiting = context.texts.get("notes", []) if context is not None else []
+    return [(other.seq, shape(other.change)) for other in waiting if other.seq > (base or 0)]

@@ -155,6 +155,7 @@ class Waiting(msgspec.Struct, array_like=True):
     seq: int
     device_id: str
     change: TextChange
+    reverts: int = 0                    # the entry this one took back, all of it; 0: none
 
 
 class HeldText(msgspec.Struct, kw_only=True):

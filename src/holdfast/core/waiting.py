@@ -20,7 +20,7 @@ from holdfast.core.rivals import reverting_fully
 from holdfast.core.schema import Collection, Kind
 
 __all__ = [
-    "TAKEN_BACK", "change_of", "gather", "pass_over", "past_identical", "rebuild", "stands_left", "taken_back", "text_fields",
+    "TAKEN_BACK", "change_of", "gather", "pass_over", "past_identical", "rebuild", "shape", "stands_left", "taken_back", "text_fields",
 ]
 
 
@@ -53,12 +53,64 @@ def change_of(ops: Iterable[Op], name: str, default: str = "") -> TextChange:
 
 
 def pass_over(waiting: Sequence[Waiting], change: TextChange, device_id: str) -> tuple[list[Waiting], TextChange]:
-    """Rebase `change` of `device_id` over what waits; returns what waits after it, and the change as it is applied."""
+    """Rebase `change` of `device_id` over what waits; returns what waits after it, and the change as it is applied.
+
+    An entry and the one that reverts it cancel: the change is rebased as if neither had been. Both go on waiting, because `base`
+    may pass the one and not the other; the reverting one then is the inverse of the reverted one as it stands now.
+    """
     after: list[Waiting] = []
-    for other in waiting:
-        theirs, change = text.transform(other.change, change, stands_left(other.device_id, device_id))
-        after.append(Waiting(other.seq, other.device_id, theirs))
+    at = 0
+    while at < len(waiting):
+        other = waiting[at]
+        closing = _closing(waiting, at)
+        if closing is None:
+            theirs, change = text.transform(other.change, change, stands_left(other.device_id, device_id))
+            after.append(_moved(other, theirs))
+            at += 1
+        else:
+            made, change = _pass_pair(waiting[at:closing + 1], change, device_id)
+            after.extend(made)
+            at = closing + 1
     return after, change
+
+
+def _pass_pair(pair: Sequence[Waiting], change: TextChange, device_id: str) -> tuple[list[Waiting], TextChange]:
+    """`pass_over` for an entry, what came between, and the entry that reverts the first."""
+    opened, *between, closed = pair
+    theirs, meanwhile = text.transform(opened.change, change, stands_left(opened.device_id, device_id))
+    moved, _ = pass_over(between, meanwhile, device_id)
+    inverse = text.invert_shape(theirs)
+    for other in moved:
+        inverse = _carried(inverse, other, opened.device_id)[0]
+    back = text.invert_shape(opened.change)
+    standing: list[Waiting] = []
+    for other in between:
+        back, without = _carried(back, other, opened.device_id)
+        standing.append(_moved(other, without))
+    return [_moved(opened, theirs), *moved, _moved(closed, inverse)], pass_over(standing, change, device_id)[1]
+
+
+def _closing(waiting: Sequence[Waiting], at: int) -> int | None:
+    """Where the entry stands that takes back the one at `at`; None if there is none, or if it is not exactly its inverse (somebody
+    typed into what was taken back)."""
+    opened = waiting[at]
+    to = next((i for i in range(at + 1, len(waiting)) if waiting[i].reverts == opened.seq), None)
+    if to is None:
+        return None
+    inverse = text.invert_shape(opened.change)
+    for other in waiting[at + 1:to]:
+        inverse = _carried(inverse, other, opened.device_id)[0]
+    return to if shape(inverse) == shape(waiting[to].change) else None
+
+
+def _carried(inverse: TextChange, other: Waiting, device_id: str) -> tuple[TextChange, TextChange]:
+    """(the inverse after `other`, `other` as if what is inverted had never been)."""
+    without, inverse = text.transform(other.change, inverse, stands_left(other.device_id, device_id))
+    return inverse, without
+
+
+def _moved(other: Waiting, change: TextChange) -> Waiting:
+    return Waiting(other.seq, other.device_id, change, other.reverts)
 
 
 def gather(context: Context | None, name: str, base: int | None, entries_since: Sequence[Entry], default: str) -> list[Waiting]:
@@ -77,29 +129,12 @@ def gather(context: Context | None, name: str, base: int | None, entries_since: 
 
 def _arrive(waiting: list[Waiting], entry: Entry, name: str, default: str) -> None:
     change = change_of(entry.ops, name, default)
-    if change and not _cancelled(waiting, entry, change):
-        waiting.append(Waiting(entry.seq, entry.device_id, change))
+    if change:
+        waiting.append(Waiting(entry.seq, entry.device_id, change, reverting_fully(entry) or 0))
 
 
-def _cancelled(waiting: list[Waiting], entry: Entry, change: TextChange) -> bool:
-    """Take back the pair, if `entry` reverts one that waits. Valid only where the inverse, carried past what came between,
-    is the change that arrives; the device's own typing in between can make it another, and then both stay."""
-    reverted = reverting_fully(entry)
-    at = next((i for i, other in enumerate(waiting) if other.seq == reverted), None)
-    if at is None:
-        return False
-    inverse = text.invert_shape(waiting[at].change)
-    between: list[Waiting] = []
-    for other in waiting[at + 1:]:
-        theirs, inverse = text.transform(other.change, inverse, stands_left(other.device_id, waiting[at].device_id))
-        between.append(Waiting(other.seq, other.device_id, theirs))
-    if _shape(inverse) != _shape(change):
-        return False
-    waiting[at:] = between
-    return True
-
-
-def _shape(change: TextChange) -> list[tuple[str, int]]:
+def shape(change: TextChange) -> list[tuple[str, int]]:
+    """A change without the text it inserts: all that rebasing another one over it depends on."""
     return [("+", len(part)) if isinstance(part, str) else ("=" if part > 0 else "-", abs(part)) for part in change]
 
 
@@ -114,17 +149,18 @@ def rebuild(
         mine = own(entry)
         for rebuilding in texts.values():
             rebuilding.own(entry) if mine else rebuilding.others(entry)
-        through = entry.seq if mine and _touches_texts(entry) else through
+        through = entry.seq if mine and _touches(entry, texts.values()) else through
     seen = base or 0
     kept = {name: [other for other in made.waiting if seen < other.seq <= through] for name, made in texts.items()}
     return Context({name: waiting for name, waiting in kept.items() if waiting}, through) if through > seen else None
 
 
-def _touches_texts(entry: Entry) -> bool:
-    """Whether an own entry makes the context row complete up to its seq: it changed a text, or a create met one that stood."""
+def _touches(entry: Entry, texts: Iterable[_Rebuilding]) -> bool:
+    """Whether an own entry makes the context row complete up to its seq: it changed a text, or its create met one that stood."""
     sent = entry.ops if entry.sent is None else entry.sent
-    met = bool(sent) and isinstance(sent[0], CreateOp) and sent != entry.ops
-    return met or any(isinstance(op, SpliceOp) for op in (*sent, *entry.ops))
+    if sent and isinstance(sent[0], CreateOp):
+        return any(change_of(sent, one.name, one.default) for one in texts)
+    return any(isinstance(op, SpliceOp) for op in (*sent, *entry.ops))
 
 
 class _Rebuilding:

@@ -20,7 +20,7 @@ from holdfast.core.entry import Entry, Row
 from holdfast.core.errors import HoldfastError
 from holdfast.core.facts import Context
 from holdfast.core.schema import Collection
-from holdfast.core.waiting import rebuild, text_fields
+from holdfast.core.waiting import rebuild, shape, text_fields
 from holdfast.engine.ground import is_pseudo
 from holdfast.engine.replay import Replayed, open_items, replayed
 from holdfast.engine.secrecy import Secrecy
@@ -210,7 +210,7 @@ async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collectio
 def _waiting(context: Context | None, base: int) -> dict[str, list[Any]]:
     if context is None:
         return {}
-    found = {name: [(other.seq, other.change) for other in waiting if other.seq > base] for name, waiting in context.texts.items()}
+    found = {name: [(other.seq, shape(other.change)) for other in waiting if other.seq > base] for name, waiting in context.texts.items()}
     return {name: waiting for name, waiting in found.items() if waiting}
 
 

@@ -77,8 +77,8 @@ class MemoryBatch(MemoryReader):
         log.head = writes.head
 
     def _erase(self, log: Log, seq: int) -> None:
-        entry = log.entry(seq)
-        if not entry.erased:
+        entry = log.entry(seq) if seq in log.entries else None
+        if entry is not None and not entry.erased:
             kept = payload_digest(log.seals[seq].salt, payload(entry))
             log.entries[seq] = CODECS[Entry].dump(erased(entry))
             log.seals[seq] = Seal(salt=b"", payload_digest=kept)

@@ -12,6 +12,10 @@ Rules for every backend:
   engine's cipher (`{"$sealed": "…"}`); a backend never sees their plain text.
 - Driver errors come out as `WorldError`s of `core.errors`, through one table.
 - Every method takes the tenant first and repeats it in its SQL.
+- What is asked for and not there is left out of an answer, or None.
+- A deleted record keeps its row, and with it its unique values: undeleting can never collide.
+- A constraint that fires (a unique value, a missing parent, a batch that does not continue the log, a mutation id that is there) is
+  StorageConstraint, at `write` or at commit, and nothing of the batch is kept.
 """
 
 from __future__ import annotations
@@ -47,7 +51,8 @@ class Seal(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """One condition on a scalar column; `value` is a canonical JSON value, a list for `in`."""
+    """One condition on a scalar column; `value` is a canonical JSON value, a list for `in`, true or false for `null`. Null satisfies
+    nothing but `null`, `ne` another value, `eq` null and an `in` that names it."""
 
     field: str
     op: Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "prefix", "null"]
@@ -55,7 +60,9 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of one collection, within an access rule; keyset paging over `sort` with the id as tie-breaker."""
+    """A page of one collection, within an access rule; keyset paging over `sort` with the id as tie-breaker, which runs in the
+    direction of the last sort key. Null stands below every value; text is ordered by code points, money by amount. A column that is
+    no scalar, is sensitive or unknown, and a value of another kind, raise InvalidValue."""
 
     collection: str
     rule: Rule
@@ -153,7 +160,9 @@ class Reader(Protocol):
 
     async def activity(self, tenant: str, *, before: int | None, limit: int, actor_id: str | None = None, device_id: str | None = None,
                        collection: str | None = None, record_id: str | None = None, kind: str | None = None,
-                       since: int | None = None, until: int | None = None) -> list[Entry]: ...
+                       since: int | None = None, until: int | None = None) -> list[Entry]:
+        """Newest first, seq < before; `since` <= committed_at < `until` (ms)."""
+
     async def last_of_device(self, tenant: str, device: str, keys: Sequence[Key]) -> dict[Key, Entry]:
         """The device's newest entry about each record (a `change` it pushed itself)."""
 
@@ -162,15 +171,22 @@ class Reader(Protocol):
         """Open items by (device, collection, record id)."""
 
     async def item(self, tenant: str, item_id: str) -> Item | None: ...
-    async def inbox(self, tenant: str, *, actor_id: str | None = None, after: str | None = None, limit: int = 50) -> list[Item]: ...
+    async def inbox(self, tenant: str, *, actor_id: str | None = None, after: str | None = None, limit: int = 50) -> list[Item]:
+        """Open items in the order in which they opened, those opened after item `after`; of an actor: the own ones and those assigned
+        to the actor."""
+
     async def inbox_usage(self, tenant: str, actor_id: str) -> tuple[int, int]:
         """(items, bytes) of one actor's open items."""
 
     async def waiting_for(self, tenant: str, keys: Sequence[Key]) -> list[Item]:
         """Open items with a `missing_ref` part on one of these records."""
 
-    async def holders(self, tenant: str, uniques: Sequence[UniqueKey]) -> dict[UniqueKey, str]: ...
-    async def children(self, tenant: str, collection: str, ref_field: str, parents: Sequence[str]) -> list[Row]: ...
+    async def holders(self, tenant: str, uniques: Sequence[UniqueKey]) -> dict[UniqueKey, str]:
+        """Who holds these values, deleted records included; a null among the values is held by nobody."""
+
+    async def children(self, tenant: str, collection: str, ref_field: str, parents: Sequence[str]) -> list[Row]:
+        """The records that refer to one of the parents, deleted ones included, by id."""
+
     async def counts(self, tenant: str, query: Query, by: str) -> dict[str, int]:
         """How many rows `query` finds for each value of the column `by` (its limit, sort and `after` do not count)."""
 

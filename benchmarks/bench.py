@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.disk import fdatasyncs_per_s
-from benchmarks.figure import Sample
+from benchmarks.figure import Ground, Sample
 from benchmarks.load.connection import Conversation, Measured, converse
-from benchmarks.machine import Stopwatch
+from benchmarks.machine import Stopwatch, loop_ms
 from benchmarks.seed import Seed
 from benchmarks.servers import Running
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "mean"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,20 @@ class Bench:
     def rounds(self) -> Iterable[int]:
         return range(self.repeat)
 
-    def disk(self) -> float:
-        """fdatasyncs a second, now."""
-        return fdatasyncs_per_s(self.folder)
+    def ground(self) -> Ground:
+        """What disk and cores are worth now."""
+        return Ground(fdatasyncs_per_s(self.folder), loop_ms())
 
     async def load(self, server: Running, conversations: list[Conversation]) -> tuple[Measured, Sample]:
-        """One repetition of a closed loop. The disk is probed before and after; their mean counts."""
-        before = self.disk()
+        """One repetition of a closed loop. The ground is probed before and after; the mean counts."""
+        before = self.ground()
         watch = Stopwatch(server.processes())
         measured = await converse(server.port, conversations, seconds=self.seconds)
         cpu = watch.stop()
-        fdatasyncs = (before + self.disk()) / 2
+        ground = mean(before, self.ground())
         facts = {"p50 ms": measured.milliseconds(0.5), "p99 ms": measured.milliseconds(0.99)}
-        return measured, Sample(measured.per_second, fdatasyncs, cpu, measured.units_in_all, facts)
+        return measured, Sample(measured.per_second, ground, cpu, measured.units_in_all, facts)
+
+
+def mean(before: Ground, after: Ground) -> Ground:
+    return Ground((before.fdatasyncs + after.fdatasyncs) / 2, (before.loop_ms + after.loop_ms) / 2)

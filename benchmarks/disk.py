@@ -38,6 +38,8 @@ def fdatasyncs_per_s(folder: Path, *, seconds: float = 0.5) -> float:
         os.unlink(name)
 
 
-def scaled(target: float, fdatasyncs: float) -> float:
-    """A target given for the reference disk, on a disk of `fdatasyncs` a second. A faster disk does not raise it."""
-    return target * min(1.0, fdatasyncs / REFERENCE_FDATASYNCS_PER_S)
+def scaled(target: float, fdatasyncs: float, *, at_most: bool) -> float:
+    """A target given for the reference disk, on a disk of `fdatasyncs` a second: a slower disk lowers a rate and lengthens a time; a faster
+    one changes nothing."""
+    share = min(1.0, fdatasyncs / REFERENCE_FDATASYNCS_PER_S)
+    return target / share if at_most else target * share

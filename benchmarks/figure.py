@@ -10,15 +10,23 @@ from typing import Any
 from benchmarks.disk import scaled
 from benchmarks.machine import CpuUse
 
-__all__ = ["Figure", "Sample"]
+__all__ = ["Figure", "Ground", "Sample"]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`loop_ms`: CPU time of a fixed loop (`machine.loop_ms`)."""
+
+    fdatasyncs: float
+    loop_ms: float
 
 
 @dataclass
 class Sample:
-    """One repetition. `count` is what the CPU time is shared out over."""
+    """One repetition. `count` is what the CPU time is shared out over; `ground` what disk and cores were worth then."""
 
     value: float
-    fdatasyncs: float
+    ground: Ground
     cpu: CpuUse
     count: int
     facts: dict[str, float] = field(default_factory=dict)
@@ -41,12 +49,16 @@ class Figure:
 
     @property
     def fdatasyncs(self) -> float:
-        return statistics.median(sample.fdatasyncs for sample in self.samples)
+        return statistics.median(sample.ground.fdatasyncs for sample in self.samples)
+
+    @property
+    def loop_ms(self) -> float:
+        return statistics.median(sample.ground.loop_ms for sample in self.samples)
 
     @property
     def goal(self) -> float:
         """The target on this disk."""
-        return scaled(self.target, self.fdatasyncs) if self.durable else self.target
+        return scaled(self.target, self.fdatasyncs, at_most=self.at_most) if self.durable else self.target
 
     @property
     def met(self) -> bool:
@@ -79,7 +91,7 @@ class Figure:
         aim = f"{bound} {number(self.goal)}" + (f" ({number(self.target)} at 5,000 fdatasync/s)" if self.goal != self.target else "")
         facts = ", ".join(f"{name} {number(self.fact(name))}" for name in self.samples[0].facts)
         costs = ", ".join(f"{name} {cores:.2f} cores" for name, cores in self.cores().items())
-        ratio = f"; {self.per_fdatasync:.2f} × fdatasync/s" if self.durable else ""
+        ratio = f"; {self.per_fdatasync:.2f} × fdatasync/s" if self.durable and not self.at_most else ""
         return (f"{'met ' if self.met else 'MISSED'} {self.name}: {number(self.value)} {self.unit}, {aim}{ratio}"
                 f"\n       {facts}{'; ' if facts else ''}fdatasync {number(self.fdatasyncs)}/s; {costs}; others {self.others:.0%}")
 
@@ -87,8 +99,8 @@ class Figure:
         return {"name": self.name, "value": round(self.value, 3), "unit": self.unit, "target": self.target,
                 "goal_on_this_disk": round(self.goal, 3),
                 "met": self.met, "at_most": self.at_most, "durable": self.durable, "fdatasyncs_per_s": round(self.fdatasyncs),
-                "per_fdatasync": round(self.per_fdatasync, 3), "others": round(self.others, 3), "cores": self.cores(),
-                "cpu_us_each": self.microseconds(), "samples": [asdict(sample) for sample in self.samples]}
+                "per_fdatasync": round(self.per_fdatasync, 3), "loop_ms": round(self.loop_ms, 2), "others": round(self.others, 3),
+                "cores": self.cores(), "cpu_us_each": self.microseconds(), "samples": [asdict(sample) for sample in self.samples]}
 
 
 def number(value: float) -> str:

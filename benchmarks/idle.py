@@ -26,5 +26,5 @@ def idle_memory(bench: Bench) -> list[Figure]:
             take_snapshot(server.port, bench.seed.tokens[0], compressed=False)
             time.sleep(SETTLE_SECONDS)
             facts = {"MB after a snapshot": memory_bytes(list(server.processes())) / 1e6, "processes": float(len(server.processes()))}
-            samples.append(Sample(at_rest / 1e6, bench.disk(), cpu, 1, facts))
+            samples.append(Sample(at_rest / 1e6, bench.ground(), cpu, 1, facts))
     return [Figure("idle server with 10,000 records", "MB", 120.0, samples, at_most=True)]

@@ -105,7 +105,7 @@ async def _calm(bench: Bench, server: Running, arrivals: Arrivals, round_number:
     arrivals.seen.clear()
     arrivals.timed = True
     saves = max(20, int(bench.seconds * CALM_SAVES_PER_S))
-    fdatasyncs = bench.disk()
+    ground = bench.ground()
     watch = Stopwatch(server.processes())
     due = time.perf_counter()
     for _ in range(saves):
@@ -121,7 +121,7 @@ async def _calm(bench: Bench, server: Running, arrivals: Arrivals, round_number:
     each = sorted(at - arrivals.sent[mutation] for mutation, times in arrivals.seen.items() for at in times)
     facts = {"p99 ms": percentile(last, 0.99) * 1000, "each delivery p50 ms": percentile(each, 0.5) * 1000,
              "each delivery p99 ms": percentile(each, 0.99) * 1000}
-    return Sample(percentile(last, 0.5) * 1000, fdatasyncs, cpu, saves, facts)
+    return Sample(percentile(last, 0.5) * 1000, ground, cpu, saves, facts)
 
 
 async def _flood(bench: Bench, server: Running, listeners: list[Listener], arrivals: Arrivals, round_number: int) -> Sample:
@@ -130,7 +130,7 @@ async def _flood(bench: Bench, server: Running, listeners: list[Listener], arriv
     arrivals.timed = False
     arrivals.deliveries = 0
     frames = sum(listener.frames for listener in listeners)
-    fdatasyncs = bench.disk()
+    ground = bench.ground()
     watch = Stopwatch(server.processes())
     began = time.perf_counter()
     await converse(server.port, list(devices), seconds=bench.seconds, warm_up=0.0)
@@ -141,7 +141,7 @@ async def _flood(bench: Bench, server: Running, listeners: list[Listener], arriv
     if arrivals.deliveries != saves * LISTENERS:
         raise LoadFailed(f"{saves} saves came to {arrivals.deliveries} deliveries at {LISTENERS} sockets.")
     facts = {"frames/s": (sum(listener.frames for listener in listeners) - frames) / seconds, "saves/s": saves / seconds}
-    return Sample(arrivals.deliveries / seconds, fdatasyncs, cpu, arrivals.deliveries, facts)
+    return Sample(arrivals.deliveries / seconds, ground, cpu, arrivals.deliveries, facts)
 
 
 async def _until(reached: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, mean
 from benchmarks.figure import Figure, Sample
 from benchmarks.load.writing import Draft
 from benchmarks.machine import Stopwatch
@@ -31,7 +31,7 @@ def pushes(bench: Bench) -> list[Figure]:
             ours.append(uvloop.run(_pushes(bench, server, round_number)))
         bare.append(_bare(bench, ours[-1].value))
         shutil.rmtree(bench.folder / "pushed")
-    share = [Sample(mine.value / driver.facts["bare mutations/s"], driver.fdatasyncs, driver.cpu, driver.count, driver.facts)
+    share = [Sample(mine.value / driver.facts["bare mutations/s"], driver.ground, driver.cpu, driver.count, driver.facts)
              for mine, driver in zip(ours, bare, strict=True)]
     return [Figure(f"pushes of {AT_ONCE}, {CONNECTIONS} connections", "mutations/s", 15_000.0, ours, durable=True),
             Figure(f"pushes of {AT_ONCE}, share of the bare driver", "of its rate", 0.4, share)]
@@ -51,13 +51,13 @@ def _bare(bench: Bench, ours: float) -> Sample:
     database = bench.folder / "bare.sqlite"
     rows = BareRows.read(_database(bench.folder / "pushed"), bench.seed.seq)
     shutil.copy(_database(bench.seed.folder), database)
-    before = bench.disk()
+    before = bench.ground()
     watch = Stopwatch({})
     written, seconds = write_bare(database, rows, at_once=AT_ONCE, seconds=bench.seconds)
     cpu = watch.stop()
     for left in bench.folder.glob("bare.sqlite*"):
         left.unlink()
-    return Sample(written / seconds, (before + bench.disk()) / 2, cpu, written, {"bare mutations/s": written / seconds, "ours": ours})
+    return Sample(written / seconds, mean(before, bench.ground()), cpu, written, {"bare mutations/s": written / seconds, "ours": ours})
 
 
 def _database(folder: Path) -> Path:

@@ -40,7 +40,7 @@ def snapshot(bench: Bench) -> list[Figure]:
     samples = []
     with bench.seed.served("snapshot") as server:
         for _ in range(max(bench.repeat, 3)):
-            fdatasyncs = bench.disk()
+            ground = bench.ground()
             watch = Stopwatch(server.processes())
             plain = take_snapshot(server.port, bench.seed.tokens[0], compressed=False)
             cpu = watch.stop()
@@ -48,5 +48,5 @@ def snapshot(bench: Bench) -> list[Figure]:
             if plain.rows != DRAFTS or packed.rows != DRAFTS or plain.bytes != packed.bytes:
                 raise LoadFailed(f"A snapshot of {DRAFTS} records had {plain.rows} ({plain.bytes} bytes), compressed {packed.rows}.")
             facts = {"MB": plain.bytes / 1e6, "rows/s compressed": packed.rows_per_s, "MB compressed": packed.wire_bytes / 1e6}
-            samples.append(Sample(plain.rows_per_s, fdatasyncs, cpu, plain.rows, facts))
+            samples.append(Sample(plain.rows_per_s, ground, cpu, plain.rows, facts))
     return [Figure(f"snapshot of {DRAFTS:,} records", "rows/s", 40_000.0, samples)]

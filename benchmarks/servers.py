@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import session_processes
+from holdfast import open_store
+from holdfast.engine.accounts import Accounts
 
 __all__ = ["PROJECT", "Holdfast", "Running", "ServerFailed", "running", "running_handwritten", "running_holdfast"]
 
@@ -54,13 +57,18 @@ class Holdfast:
         return ["--data", str(self.folder), "--app", APPLICATION]
 
     def set_up(self, *, members: int) -> None:
-        """Make an organisation with so many members, each with an API token in `tokens`."""
-        self.command("tenant", "create", TENANT)
-        for member in range(members):
-            email = f"member-{member}@example.org"
-            self.command("user", "create", email, "--tenant", TENANT, "--role", "owner" if member == 0 else "member",
-                         "--password-stdin", given=f"correct horse battery {member}")
-            self.tokens.append(self.command("token", "create", "--user", email, "--tenant", TENANT))
+        """Make an organisation with so many members, each with an API token in `tokens`. In one process: a command per step would start
+        an interpreter for each."""
+        asyncio.run(self._set_up(members))
+
+    async def _set_up(self, members: int) -> None:
+        async with open_store(self.folder, apps=[APPLICATION]) as store:
+            accounts = Accounts(store)
+            await accounts.create_tenant(TENANT)
+            for member in range(members):
+                account = await accounts.create_account(f"member-{member}@example.org")
+                await accounts.add_member(TENANT, account, ["owner" if member == 0 else "member"])
+                self.tokens.append(await accounts.create_token(TENANT, account.email))
 
     def command(self, *arguments: str, given: str | None = None) -> str:
         """Run `holdfast …` and return what it printed. Raises ServerFailed."""

@@ -7,6 +7,7 @@ others stay on the base of their last pull. Both are usual, and the server looks
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Mapping, Sequence
 
@@ -51,7 +52,15 @@ class Device:
         self._next = 0
         self._count = 0
         self._waiting: list[_Line] = []
-        self._prefix = f"{run}-{number}-".encode()
+        self._started = int(time.time() * 1000)
+        self._random = random.Random(f"{run} {number}").randbytes
+
+    def _mutation_id(self) -> bytes:
+        """A UUIDv7 whose time is the start of this device and whose counter rises."""
+        self._count += 1
+        time_and_count = b"%012x%08x" % (self._started + (self._count >> 12), self._count & 0xFFF)
+        tail = self._random(8).hex().encode()
+        return b"%s-%s-7%s-8%s-%s" % (time_and_count[:8], time_and_count[8:12], time_and_count[17:20], tail[:3], tail[3:15])
 
     def creation(self) -> bytes:
         """The push that makes the drafts; `created` takes its answer."""
@@ -69,8 +78,7 @@ class Device:
         now = int(time.time() * 1000)
         mutations = []
         for line, done in zip(lines, ops, strict=True):
-            self._count += 1
-            line.last = b"%s%d" % (self._prefix, self._count)
+            line.last = self._mutation_id()
             mutations.append(b'{"mutation_id":"%s","after":%s,"contract":1,"collection":"drafts","record_id":"%s","base":%s,"edited_at":"%d:0",'
                              b'"ops":%s}' % (line.last, line.after, line.draft.id.encode(), line.base, now, done))
             line.after = b'"%s"' % line.last

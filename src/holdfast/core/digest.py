@@ -40,6 +40,7 @@ _PAYLOAD = b"holdfast payload 1\n"
 _ENTRY = b"holdfast entry 1\n"
 _SENT = b"holdfast sent 1\n"
 _NO_REQUEST = Request()
+_encode_header = msgspec.json.Encoder(order="sorted").encode     # canonical as it is: a header has whole numbers alone, and fixed ASCII keys
 
 
 class _Payload(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -90,7 +91,7 @@ def payload(entry: Entry) -> bytes:
 def header(entry: Entry) -> bytes:
     """Canonical bytes of what stays: everything but the payload, `erased` and `digest`."""
     edited_at, top = entry.edited_at, entry.top
-    return encode(_Header(
+    return _encode_header(_Header(
         actor_id=entry.actor_id, after=entry.after, atomic=entry.atomic, base=entry.base, collection=entry.collection,
         committed_at=entry.committed_at, contract=entry.contract, device_id=entry.device_id,
         edited_at=None if edited_at is None else render(edited_at), forked_from=entry.forked_from, kind=entry.kind,

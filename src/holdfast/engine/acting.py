@@ -92,7 +92,7 @@ async def _kept(judge: Judge, actor: Actor, work: Act) -> Value:
     reply = kept_promises(work.reply, shown)
     touched = sorted({*((read.collection, read.record_id) for read in work.reads),
                       *((mutation.collection, mutation.record_id) for mutation in work.mutations)})
-    extra = {"name": work.call.record_id, "reply": reply, "seqs": [result.seq for result in results],
+    extra = {"name": work.call.record_id, "reply": work.reply, "seqs": [result.seq for result in results],
              "touched": [list(key) for key in touched]}
     salt = judge.salt()
     stamp = clock.decided(None, offset_ms=0, now=ground.now, seen=0, limits=judge.limits)
@@ -105,7 +105,9 @@ async def _kept(judge: Judge, actor: Actor, work: Act) -> Value:
 
 
 async def _stored_reply(judge: Judge, actor: Actor, known: Entry, repeated: Result) -> Value:
-    """The reply as it was stored, if its caller may still see all that the action touched. Raises Forbidden."""
+    """The reply again, its promises filled in with the records as they stand now, if the caller may still see all that the action touched.
+    Kept was the reply with its promises open: a record's content is in the record's own entries alone, where it can be erased.
+    Raises Forbidden."""
     known = judge.ground.opened(known)
     if known.erased:
         raise Conflict("The answer of this call was erased.", hint="It took effect once; read what stands now.")
@@ -113,7 +115,17 @@ async def _stored_reply(judge: Judge, actor: Actor, known: Entry, repeated: Resu
         row = await judge.ground.row((collection, record_id))
         if row is not None and not allows(judge.schema.collections[collection].read, row.columns(), actor):
             raise Forbidden("You may no longer see what this call answered.")
-    answer: dict[str, Any] = {"reply": known.extra["reply"], "outcome": "duplicate", "first_outcome": known.outcome,
-                              "receipt": repeated.receipt,
-                              "position": repeated.position, "results": []}
+    shown = plain([await _result_again(judge, actor, seq) for seq in known.extra["seqs"]])
+    answer: dict[str, Any] = {"reply": kept_promises(known.extra["reply"], shown), "outcome": "duplicate", "first_outcome": known.outcome,
+                              "receipt": repeated.receipt, "position": repeated.position, "results": shown}
     return Value(answer, judge.ground.seq)
+
+
+async def _result_again(judge: Judge, actor: Actor, seq: int) -> Result:
+    entry = await judge.ground.entry(seq)
+    assert entry is not None, "an action's entries stand before its own"
+    result = await judge.first_outcome(actor, entry)
+    row = await judge.ground.row((entry.collection, entry.record_id))
+    if result.rev is not None and row is not None:
+        result.record = record_view(row)
+    return result

@@ -10,11 +10,11 @@ import msgspec
 
 from holdfast.core.entry import Mutation
 from holdfast.core.errors import Conflict, Forbidden, InvalidValue, NotFound
-from holdfast.core.identity import natural_id
+from holdfast.core.identity import natural_id, pseudo_device
 from holdfast.core.ops import DeleteOp, Op
 from holdfast.core.schema import Collection
 from holdfast.engine.api import Filter, ListQuery, RecordView
-from holdfast.engine.intake import create_op, ops_of_fields
+from holdfast.engine.intake import create_op, ops_of_fields, with_author
 from holdfast.engine.listing import list_records
 from holdfast.engine.sight import Sight
 from holdfast.engine.views import record_view
@@ -31,6 +31,7 @@ Reads: TypeAlias = list[Read]
 ListReads: TypeAlias = list[ListRead]
 
 PROMISE: Final = "$promised"
+FIRST_OUTCOME: Final = "first_outcome"
 _PROMISED: Final = frozenset({"record", "rev", "outcome", "receipt", "position", "seq", "mutation_id"})
 LIST_MAX: Final = 1_000
 
@@ -42,13 +43,22 @@ class Queued:
         self._place = place
         self.id = record_id
 
-    def _promise(self, name: str) -> Any:
-        return {PROMISE: [self._place, name]}
+    def _promise(self, *path: str) -> Any:
+        return {PROMISE: [self._place, *path]}
 
     @property
     def record(self) -> Any:
         """The record as it stands after the change, as a record view."""
         return self._promise("record")
+
+    def value(self, *path: str) -> Any:
+        """A place in that view: `value("fields", "title")`, `value("position")`."""
+        return self._promise("record", *path)
+
+    @property
+    def first_outcome(self) -> Any:
+        """What the change came to at first: there is such a member in the answer of a repeated call alone."""
+        return self._promise(FIRST_OUTCOME)
 
     @property
     def rev(self) -> Any:
@@ -68,15 +78,24 @@ class Queued:
 
 
 def kept_promises(reply: Any, results: Sequence[Mapping[str, Any]]) -> Any:
-    """The reply with every promise filled in from the results of the queued changes."""
+    """The reply with every promise filled in from the results of the queued changes (null: there is no such thing; a first outcome that
+    is none is left out of its object)."""
     if isinstance(reply, dict):
         if len(reply) == 1 and PROMISE in reply:
-            place, name = reply[PROMISE]
-            return results[place].get(name)
-        return {key: kept_promises(value, results) for key, value in reply.items()}
+            place, *path = reply[PROMISE]
+            found: Any = results[place]
+            for name in path:
+                found = found.get(name) if isinstance(found, Mapping) else None
+            return found
+        return {key: kept for key, value in reply.items()
+                if (kept := kept_promises(value, results)) is not None or not _is_first_outcome(value)}
     if isinstance(reply, list | tuple):
         return [kept_promises(value, results) for value in reply]
     return reply
+
+
+def _is_first_outcome(value: Any) -> bool:
+    return isinstance(value, dict) and PROMISE in value and value[PROMISE][-1] == FIRST_OUTCOME
 
 
 class Context:
@@ -168,14 +187,14 @@ class Context:
         return found[0] if found else None
 
     async def last_own_position(self, kind: type[Record] | str, record_id: str) -> str | None:
-        """The position of the caller's own newest entry about a record it may read: the version it saw when it saved last."""
+        """The position of the newest entry about a record that the caller made by this way (REST and actions; a device that pushes is not
+        this way, it knows its own bases): the version it saw when it saved last. None: no such entry, or the record is not to be seen."""
         key = (_name(kind), record_id)
         row = (await self._sight.all_rows([key])).get(key)
         if row is None or not self._sight.may_read(row):
             return None
-        mine = await self._sight.reader.activity(self._sight.tenant_id, before=None, limit=1, actor_id=self._sight.actor.id,
-                                                 collection=key[0],
-                                                 record_id=record_id)
+        mine = await self._sight.reader.record_entries(self._sight.tenant_id, key, device=pseudo_device(self._sight.actor.id),
+                                                       descending=True, limit=1)
         return f"{mine[0].seq}.{mine[0].digest[:8]}" if mine else None
 
     # -- queueing ---------------------------------------------------------------------------------------------------------
@@ -187,6 +206,7 @@ class Context:
             record_id = record_id or record._id
         else:
             collection, given = self._sight.collection(record), dict(fields or {})
+        given = {**with_author(collection, given, self._sight.actor.id)}
         return self._queue(collection, record_id or self._new_id(collection, given), [create_op(given, self._limits)])
 
     def change(self, record: Record | tuple[str, str], *, base: str | None = None, **fields: Any) -> Queued:

@@ -102,7 +102,11 @@ class Commit:
             except StorageConstraint:
                 self.forget()
                 grown.clear()
-                await self._one_by_one(works, by_tenant, answers, grown)
+                self._memory.doubt = True
+                try:
+                    await self._one_by_one(works, by_tenant, answers, grown)
+                finally:
+                    self._memory.doubt = False
         if accounts_grew:
             grown[ACCOUNTS_GREW] = self._runtime.now_ms()
         return Written(answers, grown)

@@ -14,10 +14,10 @@ from holdfast.core.errors import HoldfastError, InvalidValue, LimitExceeded, Mal
 from holdfast.core.limits import Limits
 from holdfast.core.messages import Problem
 from holdfast.core.ops import CreateOp, Op, SetOp, UnsetOp
-from holdfast.core.schema import Collection, Schema
+from holdfast.core.schema import Collection, Schema, Stamped
 from holdfast.core.values import decode_json, normalise
 
-__all__ = ["Intake", "create_op", "ops_of_fields", "ops_of_json"]
+__all__ = ["Intake", "create_op", "ops_of_fields", "ops_of_json", "with_author"]
 
 MUTATION_ID_CHARACTERS_MAX = 64
 
@@ -99,3 +99,9 @@ def ops_of_json(ops: Sequence[Mapping[str, Any]]) -> list[Op]:
 def create_op(fields: Mapping[str, Any], limits: Limits) -> CreateOp:
     """The fields of a create in canonical form. Raises InvalidValue, LimitExceeded."""
     return CreateOp({name: normalise(value, limits=limits, path="/" + name) for name, value in fields.items()})
+
+
+def with_author(collection: Collection, fields: Mapping[str, Any], author: str) -> Mapping[str, Any]:
+    """The fields of a create; where who creates the record is part of its key, `author` is who that is, whatever was given."""
+    mine = [name for name in collection.key or () if collection.fields[name].stamped is Stamped.CREATED_BY]
+    return {**fields, **dict.fromkeys(mine, author)} if mine else fields

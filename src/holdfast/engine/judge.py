@@ -20,11 +20,12 @@ from holdfast.core.facts import Decision, Facts, Key, Lookups, UniqueKey
 from holdfast.core.identity import pseudo_device
 from holdfast.core.limits import Limits
 from holdfast.core.messages import Problem, Result
-from holdfast.core.ops import Op
+from holdfast.core.ops import Op, SetOp, UnsetOp
 from holdfast.core.schema import Collection, Schema
 from holdfast.engine.consequences import came_into_view, follow
 from holdfast.engine.ground import MEMBERS, Adopted, DeviceKey, Ground, is_pseudo
 from holdfast.engine.seen import Seen, may_wait, number_of, seen_of
+from holdfast.engine.traits import Traits
 from holdfast.engine.work import SYSTEM_ROLES, Act, Change, PushWork, TenantWork, Who
 from holdfast.model.builtin import OWNER, role_change_problem
 from holdfast.model.contracts import upcast_mutation
@@ -57,7 +58,6 @@ class Judge:
         pushed = [(device_id, mutation) for work in works for device_id, mutation in _mutations_of(work)]
         await ground.load_rows([*((MEMBERS, work.who.actor_id) for work in works),
                                 *((mutation.collection, mutation.record_id) for _, mutation in pushed)])
-        await ground.load_known([(device_id, mutation.mutation_id) for device_id, mutation in pushed])
         lines = [(device_id, mutation.collection, mutation.record_id) for device_id, mutation in pushed]
         await ground.load_items(lines)
         lasts: list[DeviceKey] = []
@@ -68,12 +68,35 @@ class Judge:
                 continue
             if row is None or row.last_device != device_id:
                 lasts.append(line)
-            if row is not None and self.ground.traits[mutation.collection].has_texts and may_wait(ground, row, line,
-                                                                                                  number_of(mutation.base)):
+            if row is not None and ground.traits[mutation.collection].has_texts and may_wait(ground, row, line, number_of(mutation.base)):
                 contexts.append(line)
         await ground.load_lasts(lasts)
         await ground.load_contexts(contexts)
+        await ground.load_known(self._perhaps_known(lines, pushed))
         await self._preload_lookups(mutation for _, mutation in pushed)
+
+    def _perhaps_known(self, lines: Sequence[DeviceKey], pushed: Sequence[tuple[str, Mutation]]) -> Iterable[tuple[str, str]]:
+        """The mutations that may be in the log already. One that follows the newest of its line is not: what the log has of that line
+        came before. (An id that is used again elsewhere meets the database's constraint; then everything is looked up.)"""
+        newest: dict[DeviceKey, str | None] = {}
+        for line, (device_id, mutation) in zip(lines, pushed, strict=True):
+            if is_pseudo(device_id) or self.ground.memory.doubt:
+                yield device_id, mutation.mutation_id
+                continue
+            if line not in newest:
+                newest[line] = self._newest(line)
+            if mutation.after == newest[line]:
+                newest[line] = mutation.mutation_id
+            else:
+                yield device_id, mutation.mutation_id
+
+    def _newest(self, line: DeviceKey) -> str | None:
+        """The device's newest mutation of the record, loaded before."""
+        row = self.ground.rows.get(line[1:])
+        if row is not None and row.last_device == line[0]:
+            return row.last_mutation
+        last = self.ground.lasts[line]
+        return None if last is None else last.mutation_id
 
     async def _preload_lookups(self, mutations: Iterable[Mutation]) -> None:
         refs: list[Key] = []
@@ -186,16 +209,11 @@ class Judge:
         if is_pseudo(device_id):
             return None
         key = (mutation.collection, mutation.record_id)
+        line = (device_id, *key)
         row = self.ground.rows.get(key)
-        last_mutation: str | None
-        if row is not None and row.last_device == device_id:
-            last_mutation = row.last_mutation
-        else:
-            line = (device_id, *key)
-            if line not in self.ground.lasts:
-                await self.ground.load_lasts([line])
-            last = self.ground.lasts[line]
-            last_mutation = None if last is None else last.mutation_id
+        if line not in self.ground.lasts and (row is None or row.last_device != device_id):
+            await self.ground.load_lasts([line])
+        last_mutation = self._newest(line)
         after_known = False
         if mutation.after is not None and mutation.after != last_mutation:
             await self.ground.load_known([(device_id, mutation.after)])
@@ -212,8 +230,9 @@ class Judge:
         ground = self.ground
         key = (mutation.collection, mutation.record_id)
         collection = self.schema.collections[mutation.collection]
-        row = await ground.row(key)
-        readable = row is not None and allows(collection.read, row.columns(), actor)
+        traits = ground.traits[mutation.collection]
+        row = ground.rows[key] if key in ground.rows else await ground.row(key)
+        readable = row is not None and (traits.read_by_all or allows(collection.read, row.columns(), actor))
         seen = Seen(base=row.last if row is not None else None, stamp=row.stamp if row is not None else 0)
         if not on_current:
             seen = await seen_of(ground, mutation, key, row, device_id, readable=readable)
@@ -224,7 +243,7 @@ class Judge:
                       base=seen.base, edited_at=edited_at, on_behalf_of=who.on_behalf_of, request=who.request,
                       item=await self._open_item(device_id, key), same_history=seen.same_history, base_kept=seen.base_kept,
                       old_contract=old_contract, sent_hash=self.sent_hash(salt, mutation), kind=kind, extra=extra or {})
-        if self.ground.traits[mutation.collection].looks_up:
+        if traits.looks_up or _refines(upcast, traits):
             await self.look_up(facts, upcast, row)
         if not upcast.ops:
             return self._without_ops(row, upcast, facts)
@@ -333,9 +352,11 @@ class Judge:
         return decide.settle(row, ops, unapplied, facts, self.schema, mutation_id=mutation_id, collection=key[0], record_id=key[1])
 
     def _rev_for(self, actor: Actor, row: Row | None) -> int | None:
-        if row is None or not allows(self.schema.collections[row.collection].read, row.columns(), actor):
+        if row is None:
             return None
-        return row.rev
+        if self.ground.traits[row.collection].read_by_all or allows(self.schema.collections[row.collection].read, row.columns(), actor):
+            return row.rev
+        return None
 
     def result(self, actor: Actor, decision: Decision, adopted: Adopted) -> Result:
         entry = decision.entry
@@ -343,6 +364,11 @@ class Judge:
         return Result(mutation_id=entry.mutation_id, outcome=entry.outcome, receipt="held" if entry.outcome == "held" else "committed",
                       position=adopted.position, seq=entry.seq, rev=rev, inbox_id=decision.inbox_id,
                       unapplied=[shown(part, readable=rev is not None) for part in entry.unapplied] if entry.unapplied else None)
+
+
+def _refines(mutation: Mutation, traits: Traits) -> bool:
+    """Whether a `set` on a Text, Counter or Set must become the finer op."""
+    return any(isinstance(op, SetOp | UnsetOp) and op.path in traits.finer_paths for op in mutation.ops)
 
 
 def _under_present_contract(mutation: Mutation, collection: Collection) -> tuple[Mutation, str | None]:

@@ -81,10 +81,12 @@ class Pace:
 class Memory:
     def __init__(self, limits: Limits) -> None:
         self._prefixes: Newest[tuple[str, int], str] = Newest(PREFIXES_MAX)
+        self.positions: Newest[tuple[str, str], int] = Newest(PREFIXES_MAX)     # checked ones: (tenant, text) -> seq
         self.devices: Newest[tuple[str, str], tuple[str, int]] = Newest(DEVICES_MAX)
         self.lines: Newest[tuple[str, str, str, str], tuple[tuple[str, int], ...]] = Newest(LINES_MAX)
         self.tenants: Newest[str, Secrecy] = Newest(TENANTS_MAX)
         self.pace = Pace(limits)
+        self.doubt = False                      # a constraint fired: look every mutation up
 
     def prefix(self, tenant_id: str, seq: int) -> str | None:
         return self._prefixes.get((tenant_id, seq))
@@ -95,6 +97,7 @@ class Memory:
     def forget(self) -> None:
         """After a failure: what was remembered may never have been committed. The pace stays: it only bounds."""
         self._prefixes.clear()
+        self.positions.clear()
         self.devices.clear()
         self.lines.clear()
         self.tenants.clear()

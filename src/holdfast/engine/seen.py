@@ -42,7 +42,11 @@ def may_wait(ground: Ground, row: Row, line: DeviceKey, base: int) -> bool:
 
 
 async def seen_of(ground: Ground, mutation: Mutation, key: Key, row: Row | None, device_id: str, *, readable: bool) -> Seen:
-    base = await _base(ground, mutation.base, row)
+    base = ground.memory.positions.get((ground.tenant_id, mutation.base)) if mutation.base is not None else None
+    if base is None:
+        base = await _base(ground, mutation.base)
+    if row is not None and readable and base is not None and row.last <= base and mutation.forked_from is None:
+        return Seen(base=base, stamp=row.stamp)
     same_history = base is not None or mutation.base is None
     number = base or 0
     if row is None or not readable:
@@ -97,16 +101,17 @@ async def _context(ground: Ground, line: DeviceKey, row: Row, base: int) -> Cont
     return ground.contexts[line]
 
 
-async def _base(ground: Ground, given: str | None, row: Row | None) -> int | None:
+async def _base(ground: Ground, given: str | None) -> int | None:
     """The seq of a base; None: it is null, or belongs to another history."""
     if given is None:
         return None
     seq, prefix = position.parse(given)
     if seq == 0:
         return 0
-    if row is not None and row.last == seq and row.last_prefix == prefix:
-        return seq
-    return seq if seq <= ground.seq and await ground.prefix(seq) == prefix else None
+    if seq > ground.start or await ground.prefix(seq) != prefix:
+        return None
+    ground.memory.positions.put((ground.tenant_id, given), seq)
+    return seq
 
 
 async def _own_lines(ground: Ground, mutation: Mutation, device_id: str, key: Key) -> tuple[tuple[str, int], ...]:

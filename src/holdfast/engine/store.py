@@ -25,7 +25,7 @@ from holdfast.engine.commit import ACCOUNTS_GREW
 from holdfast.engine.committer import Gate
 from holdfast.engine.feed import Feed, FeedSubscription
 from holdfast.engine.inboxes import inbox_page, one_item
-from holdfast.engine.intake import Intake, create_op, ops_of_fields, ops_of_json
+from holdfast.engine.intake import Intake, create_op, ops_of_fields, ops_of_json, with_author
 from holdfast.engine.judge import refused
 from holdfast.engine.listing import include_children, list_records
 from holdfast.engine.memory import Newest
@@ -36,6 +36,7 @@ from holdfast.engine.session import MemberSession
 from holdfast.engine.sight import Sight
 from holdfast.engine.snapshot import records_since, snapshot
 from holdfast.engine.traits import Traits
+from holdfast.engine.turns import Turns
 from holdfast.engine.views import ABSENT, record_view
 from holdfast.engine.work import (
     Act,
@@ -80,6 +81,7 @@ class Store:
         self._intake = Intake(schema)
         self._traits = {name: Traits(collection, schema) for name, collection in schema.collections.items()}
         self._secrecies: Newest[str, Secrecy] = Newest(TENANTS_MAX)
+        self._turns = Turns()
         self.accounts = Accounts(self)
         self.writer_process: WriterProcess | None = None    # mode "process": who writes
         feed.watch(ACCOUNTS_GREW, self.accounts.forget)
@@ -185,7 +187,7 @@ class Store:
                      mutation_id: str | None = None) -> Result:
         """See `StoreAPI.create`. A natural key makes the id; a given one must be that."""
         known = self._collection(collection)
-        op = create_op(fields, self._limits)
+        op = create_op(with_author(known, fields, caller.on_behalf_of or caller.actor_id), self._limits)
         if known.key is not None and record_id is None:
             record_id = natural_id(known.name, [op.value.get(name) for name in known.key])
         mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection,
@@ -317,23 +319,27 @@ class Store:
         call = Mutation(mutation_id=self._id(mutation_id), collection="", record_id=name, ops=[SetOp("", reply_as_json(dict(arguments)))])
         if await self._was_called(caller, found, device_id, call.mutation_id):
             return await self._value(Act(who, device_id, call, [], None, [], []))
-        for _ in range(ACTION_RUNS_MAX):
-            async with self.sight(caller, granted=found.grants) as sight:
-                context = Context(sight, self.runtime)
-                reply = reply_as_json(await found.function(context, given))
-                reads, lists = context.reads, context.lists
-            if found.reads_only:
-                if context.mutations:
-                    raise Forbidden(f"Action {name} only reads, but has queued a change.")
-                return {"reply": reply, "outcome": "applied", "receipt": "committed", "position": None, "results": []}
-            for mutation in context.mutations:
-                self._raise_if_refused(mutation)
+        for run in range(ACTION_RUNS_MAX):
             try:
-                return await self._value(Act(who, device_id, call, context.mutations, reply, reads, lists))
+                async with self._turns.turn((caller.tenant_id, caller.actor_id, name), needed=run > 0):
+                    return await self._run(caller, name, found, given, who, device_id, call)
             except Conflict as conflict:
                 if not is_read_changed(conflict):
                     raise
         raise Conflict(f"What action {name} reads changed each of the {ACTION_RUNS_MAX} times it ran.", hint="Call it again.")
+
+    async def _run(self, caller: Caller, name: str, found: Action, given: Any, who: Who, device_id: str, call: Mutation) -> dict[str, Any]:
+        async with self.sight(caller, granted=found.grants) as sight:
+            context = Context(sight, self.runtime)
+            reply = reply_as_json(await found.function(context, given))
+            reads, lists = context.reads, context.lists
+        if found.reads_only:
+            if context.mutations:
+                raise Forbidden(f"Action {name} only reads, but has queued a change.")
+            return {"reply": reply, "outcome": "applied", "receipt": "committed", "position": None, "results": []}
+        for mutation in context.mutations:
+            self._raise_if_refused(mutation)
+        return await self._value(Act(who, device_id, call, context.mutations, reply, reads, lists))
 
     def _action(self, name: str) -> Action:
         app_name, action_name = split_action_name(name)

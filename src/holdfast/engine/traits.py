@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from holdfast.core.access import And, Or, Own, Rule
+from holdfast.core.access import And, Everyone, Or, Own, Rule
+from holdfast.core.refine import FINER
 from holdfast.core.schema import Collection, Kind, Schema
 
 __all__ = ["Traits", "own_columns"]
@@ -25,7 +26,9 @@ class Traits:
     def __init__(self, collection: Collection, schema: Schema) -> None:
         kinds = {one.kind for one in collection.fields.values()}
         self.has_texts = Kind.TEXT in kinds
-        self.looks_up = Kind.REF in kinds or bool(collection.unique) or not kinds.isdisjoint({Kind.TEXT, Kind.COUNTER, Kind.SET})
+        self.looks_up = Kind.REF in kinds or bool(collection.unique)
+        self.finer_paths = frozenset("/" + one.name for one in collection.fields.values() if one.kind in FINER)
+        self.read_by_all = isinstance(collection.read, Everyone)
         self.copied_from = frozenset(
             copied.source for child in schema.collections.values() for copied in child.copied if copied.parent == collection.name)
         self.referred_to = any(one.ref == collection.name for other in schema.collections.values() for one in other.fields.values())

@@ -7,7 +7,7 @@ from typing import Any
 from holdfast.core.apply import defaults
 from holdfast.core.errors import HoldfastError
 from holdfast.core.ops import AddOp, CreateOp, IncludeOp, Op, SetOp, SpliceOp
-from holdfast.core.schema import Field, Kind
+from holdfast.core.schema import Field, Kind, Stamped
 from holdfast.core.values import normalise
 from holdfast.core.whole import HeldWhole
 from holdfast.core.working import Working
@@ -35,6 +35,7 @@ def created_fields(working: Working, op: CreateOp) -> dict[str, Any]:
             sensitive = field is not None and field.sensitive
             shown = None if sensitive else value
             working.leave("invalid", SetOp("/" + name, value), waits=True, path="/" + name, message=problem, mine=shown)
+    _raise_if_for_somebody_else(working, op)
     for field in collection.fields.values():
         if field.required and field.stamped is None and given.get(field.name) is None:
             raise HeldWhole("invalid", f"{field.name} is required.")
@@ -42,9 +43,17 @@ def created_fields(working: Working, op: CreateOp) -> dict[str, Any]:
     return given
 
 
+def _raise_if_for_somebody_else(working: Working, op: CreateOp) -> None:
+    """Who creates a record may be part of its key: then nobody takes the place of somebody else's record by naming that person."""
+    author = working.facts.on_behalf_of or working.facts.actor.id
+    for name in working.collection.key or ():
+        if working.collection.fields[name].stamped is Stamped.CREATED_BY and op.value.get(name) != author:
+            raise HeldWhole("forbidden", f"{name} is whoever creates the record: it cannot be created for somebody else.")
+
+
 def _checked(working: Working, field: Field, value: Any) -> tuple[str | None, Any]:
     if field.name in working.blocked:
-        return "The record's rules do not allow this value beside the others.", None
+        return working.blocked[field.name], None
     if value is None:
         if field.optional or field.kind is Kind.JSON:
             return None, None
@@ -58,11 +67,16 @@ def _checked(working: Working, field: Field, value: Any) -> tuple[str | None, An
 
 def create_ops(working: Working, op: CreateOp) -> list[Op]:
     """The ops that a create of an existing record comes to: only the fields given count, as `set`; a Text as insertion into its
-    default, a Counter as what it adds, a Set as what it includes. Texts in `working.texts` were found identical and are skipped."""
+    default, a Counter as what it adds, a Set as what it includes. Texts in `working.texts` were found identical and are skipped.
+
+    A record that is only appended never changes: it may be created again as it stands (HeldWhole otherwise)."""
     made: list[Op] = []
+    append_only = working.collection.append_only
     for name, value in op.value.items():
         field = working.collection.fields.get(name)
         path = "/" + name.replace("~", "~0").replace("/", "~1")
+        if append_only and field is not None and _checked(working, field, value) == (None, working.fields[name]):
+            continue
         if field is None or field.stamped is not None:
             if field is None:
                 working.leave("invalid", SetOp(path, value), waits=True, path=path, message=f"There is no field {name[:64]!r}.", mine=value)
@@ -75,4 +89,6 @@ def create_ops(working: Working, op: CreateOp) -> list[Op]:
             made.append(IncludeOp(path, value))
         elif not (field.immutable and working.fields.get(name) == value):
             made.append(SetOp(path, value))
+    if append_only and made:
+        raise HeldWhole("forbidden", "Records of this kind are never changed once they are made.")
     return made

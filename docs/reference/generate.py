@@ -19,6 +19,7 @@ MADE = "<!-- Made from the code by `make docs`; a test compares. -->"
 LIMIT_MEANINGS = {
     "mutation_bytes_max": "One mutation, as sent.",
     "mutation_ops_max": "Ops in one mutation.",
+    "mutation_edits_max": "Edits of texts in one mutation.",
     "push_mutations_max": "Mutations in one push.",
     "push_bytes_max": "One push.",
     "text_code_points_max": "A `Text` field.",
@@ -40,7 +41,8 @@ LIMIT_MEANINGS = {
     "sign_in_attempts_per_minute_max": "Attempts to sign in, by address and by account.",
 }
 
-UNITS = {"bytes": "bytes", "ops": "ops", "mutations": "mutations", "code_points": "code points", "items": "items", "depth": "levels",
+UNITS = {"bytes": "bytes", "ops": "ops", "edits": "edits",
+         "mutations": "mutations", "code_points": "code points", "items": "items", "depth": "levels",
          "refused_per_minute": "per minute", "attempts_per_minute": "per minute", "ms": "ms", "pairs_under_lock": "pairs",
          "entries": "entries", "records": "records"}
 

@@ -100,6 +100,8 @@ def _envelope_problem(mutation: Mutation, limits: Limits) -> tuple[str, str, str
         return "malformed", "A mutation has at least one op.", "ops"
     if len(mutation.ops) > limits.mutation_ops_max:
         return "limit", f"A mutation has at most {limits.mutation_ops_max:,} ops.", "ops"
+    if sum(len(op.edits) for op in mutation.ops if isinstance(op, SpliceOp)) > limits.mutation_edits_max:
+        return "limit", f"A mutation has at most {limits.mutation_edits_max:,} edits of texts.", "ops"
     if len(mutation.ops) > 1 and any(isinstance(op, _ALONE) for op in mutation.ops):
         return "malformed", "create, delete and undelete each come alone in their mutation.", "ops"
     return None

@@ -22,7 +22,7 @@ from holdfast.core.facts import Context, Decision, Facts, Lookups, UniqueKey
 from holdfast.core.heldtext import hold_text
 from holdfast.core.items import item_after
 from holdfast.core.ops import CreateOp, DeleteOp, Op, SetOp, SpliceOp, UndeleteOp
-from holdfast.core.places import take_op
+from holdfast.core.places import take_op, unfit_documents
 from holdfast.core.refine import needs_view
 from holdfast.core.schema import Collection, Kind, Schema
 from holdfast.core.stamping import stamped_fields
@@ -88,16 +88,16 @@ def decide_in_general(
     """`decide` by the general rules alone; `straight` says the same faster where nobody else is concerned."""
     collection = schema.collections[mutation.collection]
     try:
-        return _decided(row, mutation, entries_since, context, facts, schema, collection, frozenset())
+        return _decided(row, mutation, entries_since, context, facts, schema, collection, {})
     except HeldWhole as whole:
-        working = _working(row, entries_since, context, facts, schema, collection, frozenset())
+        working = _working(row, entries_since, context, facts, schema, collection, {})
         _hold_whole(working, mutation.ops, whole)
         return _decision(working, mutation, row)
 
 
 def _decided(
     row: Row | None, mutation: Mutation, entries_since: Sequence[Entry], context: Context | None, facts: Facts, schema: Schema,
-    collection: Collection, blocked: frozenset[str],
+    collection: Collection, blocked: Mapping[str, str],
 ) -> Decision:
     working = _working(row, entries_since, context, facts, schema, collection, blocked)
     first = mutation.ops[0]
@@ -110,21 +110,29 @@ def _decided(
     else:
         for at, op in enumerate(mutation.ops):
             take_op(working, op, mutation.ops[:at])
-    problems = collection.check(working.fields) if collection.check is not None and row is not None and working.ops else []
+    problems = _problems(working, row)
     if problems:
-        culprits = {name for name, _ in problems} & _touched(working)
-        if not culprits or culprits <= blocked or fresh:
+        culprits = {name: message for name, message in problems if name in _touched(working)}
+        if not culprits or culprits.keys() <= blocked.keys() or fresh:
             raise HeldWhole("invalid", "; ".join(message for _, message in problems))
-        return _decided(working.row, mutation, entries_since, context, facts, schema, collection, blocked | culprits)
+        return _decided(working.row, mutation, entries_since, context, facts, schema, collection, {**blocked, **culprits})
     _check_whole(working, row, first, fresh)
     if mutation.atomic and any(part.waits for part in working.unapplied):
         _make_atomic(working, mutation.ops)
     return _decision(working, mutation, row)
 
 
+def _problems(working: Working, row: Row | None) -> list[tuple[str, str]]:
+    """What is wrong with the record as the ops leave it: documents changed inside, then the record's own rules."""
+    unfit = unfit_documents(working)
+    if unfit or working.collection.check is None or row is None or not working.ops:
+        return list(unfit.items())
+    return working.collection.check(working.fields)
+
+
 def _working(
     row: Row | None, entries_since: Sequence[Entry], context: Context | None, facts: Facts, schema: Schema, collection: Collection,
-    blocked: frozenset[str],
+    blocked: Mapping[str, str],
 ) -> Working:
     return Working(collection, schema, facts, row.fields if row is not None else {}, row, entries_since, context, blocked=blocked)
 
@@ -338,7 +346,7 @@ def settle(
     if ops:
         decision = decide(row, mutation, (), None, facts, schema)
     else:
-        working = _working(row, (), None, facts, schema, schema.collections[collection], frozenset())
+        working = _working(row, (), None, facts, schema, schema.collections[collection], {})
         decision = _decision(working, mutation, row)
     if not unapplied:
         return decision

@@ -13,6 +13,7 @@ class Limits:
 
     mutation_bytes_max: int = 1 << 20
     mutation_ops_max: int = 1_000
+    mutation_edits_max: int = 10_000
     push_mutations_max: int = 500
     push_bytes_max: int = 4 << 20
     text_code_points_max: int = 200_000

@@ -20,11 +20,11 @@ from holdfast.core.pointer import contains, overlaps
 from holdfast.core.refine import FINER, finer_ops, view
 from holdfast.core.rivals import Rival, others_included
 from holdfast.core.schema import Field, Kind, Merge
-from holdfast.core.values import canonical, normalise
+from holdfast.core.values import canonical, normalise, size
 from holdfast.core.waiting import TAKEN_BACK, pass_over
 from holdfast.core.working import Working, place_of, value_at
 
-__all__ = ["take_op"]
+__all__ = ["take_op", "unfit_documents"]
 
 SAFE_INTEGER = (1 << 53) - 1
 
@@ -64,7 +64,7 @@ def _unfit(working: Working, op: Op, field: Field | None, path: str) -> str | No
     if inside and field.kind is not Kind.JSON:
         return f"{field.name} has no places inside it."
     if field.name in working.blocked:
-        return "The record's rules do not allow this value beside the others."
+        return working.blocked[field.name]
     if field.immutable and isinstance(op, SetOp | UnsetOp) and working.row is not None:
         same = isinstance(op, SetOp) and not inside and working.fields.get(field.name) == op.value
         return None if same else f"{field.name} never changes once the record exists."
@@ -129,6 +129,8 @@ def _checked(working: Working, op: SetOp | UnsetOp, field: Field) -> SetOp | Uns
             if value is None:
                 empty = field.optional or field.kind is Kind.JSON
                 return op if empty else f"{field.name} is not optional: it always has a value."
+            if isinstance(value, str) and field.kind is Kind.JSON and size(value) > working.schema.limits.json_bytes_max:
+                return f"{field.name} holds at most {working.schema.limits.json_bytes_max:,} bytes."
             if field.check is not None:
                 value = field.check(value)
     except HoldfastError as error:
@@ -136,29 +138,25 @@ def _checked(working: Working, op: SetOp | UnsetOp, field: Field) -> SetOp | Uns
     return op if value is op.value else SetOp(op.path, value, op.restated)
 
 
-def _take_checked(working: Working, op: SetOp | UnsetOp, field: Field) -> bool:
-    """Apply a set whose own value fits; a place inside a Json field must also leave the whole field fit."""
-    inside = op.path != "/" + field.name
-    before = (working.fields, list(working.ops), list(working.undo)) if inside else None
+def _take_checked(working: Working, op: SetOp | UnsetOp, field: Field) -> None:
+    """Apply a set whose own value fits; whether a place inside a Json field leaves the whole fit is judged once, at the end."""
+    if op.path != "/" + field.name:
+        working.opened.add(field.name)
     working.take(op)
-    if before is not None:
-        problem = _whole_problem(working, field)
-        if problem is not None:
-            working.fields, working.ops, working.undo = before
-            working.leave("invalid", op, waits=True, path=op.path, message=problem, mine=getattr(op, "value", None))
-            return False
-    return True
 
 
-def _whole_problem(working: Working, field: Field) -> str | None:
-    value = working.fields[field.name]
-    try:
-        normalise(value, limits=working.schema.limits, path="/" + field.name)
-        if field.check is not None and value is not None:
-            field.check(value)
-    except HoldfastError as error:
-        return error.detail
-    return None
+def unfit_documents(working: Working) -> dict[str, str]:
+    """Json fields that changes inside them have made unfit as a whole, with the reason."""
+    found: dict[str, str] = {}
+    for name in working.opened:
+        field, value = working.collection.fields[name], working.fields[name]
+        try:
+            normalise(value, limits=working.schema.limits, path="/" + name)
+            if field.check is not None and value is not None:
+                field.check(value)
+        except HoldfastError as error:
+            found[name] = error.detail
+    return found
 
 
 def _latest(working: Working, op: SetOp | UnsetOp, rivals: list[Rival], field: Field) -> None:
@@ -168,8 +166,7 @@ def _latest(working: Working, op: SetOp | UnsetOp, rivals: list[Rival], field: F
         theirs = value_at(working.fields, op.path)
         working.leave("superseded", op, path=op.path, mine=getattr(op, "value", None), theirs=theirs, seq=winner.seq)
         return
-    if not _take_checked(working, op, field):
-        return
+    _take_checked(working, op, field)
     for rival in sorted(newer, key=lambda rival: rival.order):
         working.take(msgspec.structs.replace(rival.op, restated=True))
         working.leave("kept_inside", None, path=rival.path, theirs=getattr(rival.op, "value", None), seq=rival.seq)

@@ -89,6 +89,8 @@ def _set_value(op: SetOp, field: Field, collection: Collection, limits: Limits) 
             or any(field.name in unique.fields for unique in collection.unique)):
         raise _NotStraight
     value = normalise(op.value, limits=limits, path=op.path)
+    if kind is _JSON and isinstance(value, str):
+        raise _NotStraight
     if value is None:
         if not field.optional and kind is not _JSON:
             raise _NotStraight

@@ -51,7 +51,8 @@ class Working:
     closes: set[str] = field(default_factory=set)                   # places of the open item that this mutation settles
     held_texts: dict[str, list[HeldText]] = field(default_factory=dict)     # Text fields held anew or composed further
     texts: dict[str, list[Waiting]] = field(default_factory=dict)   # waiting lists after own splices
-    blocked: frozenset[str] = frozenset()                           # fields that a record-wide rule refused with this mutation
+    opened: set[str] = field(default_factory=set)                   # Json fields changed at places inside them
+    blocked: Mapping[str, str] = field(default_factory=dict)        # fields that cannot be as this mutation would leave them, and why
     _rivals: list[Rival] | None = None
     _standing: list[Entry] | None = None
 

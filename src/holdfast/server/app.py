@@ -31,7 +31,7 @@ from holdfast.server.devices import device_routes
 from holdfast.server.endpoint import Endpoint, NoEndpoint
 from holdfast.server.exchange import Exchange, Watch
 from holdfast.server.live.endpoint import LIVE_PATH, LIVE_ROUTE, LiveEndpoint
-from holdfast.server.logs import RequestLog
+from holdfast.server.logs import LoggedRequests, RequestLog
 from holdfast.server.machines import machine_routes
 from holdfast.server.metrics import Metrics
 from holdfast.server.oidc import Issuer
@@ -63,9 +63,10 @@ def built_in_routes() -> list[Route]:
 
 def asgi_app(store: StoreAPI, people: People | None = None, *, runtime: Runtime | None = None, settings: Settings | None = None,
              applications: Sequence[App] | None = None, tokens: TokenChecker | None = None,
-             ready: Callable[[], Awaitable[None]] | None = None) -> HoldfastApp:
+             ready: Callable[[], Awaitable[None]] | None = None, log: RequestLog | None = None) -> HoldfastApp:
     """The server over a store that `open_store` opened: `app.mount("/holdfast", asgi_app(store))`. `people`, `applications` and `tokens`
-    (who checks JWTs) are those of the store and the settings, unless given. Raises DeclarationError, UnsafeSettings."""
+    (who checks JWTs) are those of the store and the settings, unless given; requests are logged to `holdfast.requests`, unless `log` is
+    given. Raises DeclarationError, UnsafeSettings."""
     settings = settings or Settings()
     if isinstance(store, Store):
         runtime = runtime or store.runtime
@@ -76,7 +77,8 @@ def asgi_app(store: StoreAPI, people: People | None = None, *, runtime: Runtime 
     runtime = runtime or RealRuntime()
     if tokens is None and settings.oidc_issuer is not None:
         tokens = Issuer(settings, people, runtime)
-    return HoldfastApp(store, people, runtime, settings, applications or (), tokens, ready or Readiness(store, runtime))
+    return HoldfastApp(store, people, runtime, settings, applications or (), tokens, ready or Readiness(store, runtime),
+                       log or LoggedRequests())
 
 
 class Readiness:
@@ -99,10 +101,10 @@ class HoldfastApp:
     """See the module. `routes` is the table that everything was made from."""
 
     def __init__(self, store: StoreAPI, people: People, runtime: Runtime, settings: Settings, applications: Sequence[App],
-                 tokens: TokenChecker | None, ready: Callable[[], Awaitable[None]]) -> None:
+                 tokens: TokenChecker | None, ready: Callable[[], Awaitable[None]], log: RequestLog) -> None:
         self.routes: tuple[Route, ...] = (*built_in_routes(), *application_routes(applications))
         self.metrics = Metrics()
-        self._watch = Watch(runtime, RequestLog(), self.metrics)
+        self._watch = Watch(runtime, log, self.metrics)
         authenticator = Authenticator(people, tokens, runtime, settings)
         services = Services(store=store, people=people, authenticator=authenticator, runtime=runtime, settings=settings,
                             metrics=self.metrics, log=self._watch.log, ready=ready, applications=applications,

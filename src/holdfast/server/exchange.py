@@ -11,7 +11,7 @@ from starlette.types import Scope, Send
 from holdfast.core.errors import HoldfastError, WorldError
 from holdfast.runtime import Runtime
 from holdfast.server.authenticate import Identity
-from holdfast.server.logs import RequestLog, events
+from holdfast.server.logs import RequestLine, RequestLog, events
 from holdfast.server.metrics import Metrics
 from holdfast.server.problems import PROBLEM_TYPE, render
 
@@ -73,9 +73,10 @@ class Exchange:
         seconds = self._watch.runtime.monotonic() - self.started
         self._watch.metrics.request(self.method, self.route, self.status, seconds)
         identity = self.identity
-        self._watch.log.write(request_id=self.request_id, route=self.route, method=self.method, status=self.status, ms=seconds * 1000,
-                              tenant=identity.tenant_id if identity else "", actor=identity.account_id if identity else "",
-                              code=self.code, address=self.address)
+        self._watch.log.write(RequestLine(
+            request_id=self.request_id, method=self.method, route=self.route, status=self.status, ms=round(seconds * 1000, 2),
+            tenant=identity.tenant_id if identity else "", actor=identity.account_id if identity else "", code=self.code,
+            address=self.address))
 
     def headers(self, media: bytes, length: int | None) -> list[tuple[bytes, bytes]]:
         """The headers of every answer."""

@@ -22,7 +22,7 @@ from holdfast.engine.store import Store
 from holdfast.runtime import RealRuntime, Runtime
 from holdfast.server.app import asgi_app
 from holdfast.server.listen import Listener, bind, shown_address
-from holdfast.server.logs import JsonLines, events
+from holdfast.server.logs import JsonLines, WrittenRequests, events
 from holdfast.server.settings import Settings
 
 __all__ = ["Prepare", "run", "serve"]
@@ -57,7 +57,8 @@ async def serve(settings: Settings, apps: Sequence[str] = (), *, prepare: Prepar
         mode: Literal["process", "embedded"] = "process" if settings.writer == "process" else "embedded"
         store = await stack.enter_async_context(
             open_store(settings.data, apps=settings.app or tuple(apps), runtime=runtime, mode=mode, listen=mode == "embedded"))
-        app = asgi_app(store, runtime=runtime, settings=settings)
+        log = None if lines is None else WrittenRequests(lines, runtime)
+        app = asgi_app(store, runtime=runtime, settings=settings, log=log)
         told = None if prepare is None else await prepare(store)
         listener = Listener(app, settings, message_bytes_max=store.schema.limits.push_bytes_max)
         if lines is not None:

@@ -5,9 +5,10 @@
 
 from holdfast.app import App, route
 from holdfast.apps.workshop.actions import create_session, open_workshop, resume, save
+from holdfast.apps.workshop.demonstration import Demonstration, demo
 from holdfast.apps.workshop.records import ChatMessage, StepResponse, Workshop, WorkshopSession
 
-__all__ = ["ChatMessage", "StepResponse", "Workshop", "WorkshopSession", "app"]
+__all__ = ["ChatMessage", "Demonstration", "StepResponse", "Workshop", "WorkshopSession", "app", "demo"]
 
 app = App(
     "workshop",

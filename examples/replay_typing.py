@@ -19,11 +19,11 @@ import tempfile
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from replay.device import Board, Device, ReplayFailed
-from replay.proof import LogSize, Proof, log_size, prove
+from replay.proof import LOG_BYTES_MAX, LogSize, Proof, log_size, prove
 from replay.server import Server, ServerFailed
 from replay.trace import Save, Trace, load, saves_of, spread
 from replay.trouble import Trouble
@@ -45,7 +45,7 @@ class Run:
     devices: list[Device]
     token: str
     record_id: str
-    sizes: list[LogSize] = field(default_factory=list)
+    sizes: list[LogSize]
 
     @property
     def keystrokes_acknowledged(self) -> int:
@@ -67,6 +67,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=12, help="how often the server is killed (some restarts are killed once more)")
     parser.add_argument("--drop", type=float, default=0.05, help="share of replies that are thrown away")
     parser.add_argument("--repeat", type=float, default=0.05, help="share of pushes that are sent twice")
+    parser.add_argument("--log-bytes-max", type=float, default=LOG_BYTES_MAX, help="bytes that the log may take for a keystroke")
     parser.add_argument("--seed", type=int, help="the same seed makes the same decisions (default: a new one, which is printed)")
     parser.add_argument("--data", type=Path, help="data folder to use and keep (default: a temporary one)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -89,11 +90,11 @@ def prepare(given: argparse.Namespace, seed: int, data: Path) -> Run:
     run, board = uuid.UUID(int=choice.getrandbits(128)), Board()
     pushes = sum(-(-len(line) // given.batch) for line in lines)
     trouble = Trouble(seed=seed, kills=given.kills, pushes_expected=pushes, drop_share=given.drop, repeat_share=given.repeat,
-                      kill=lambda again: server.kill_and_restart(again_after_seconds=again))
+                      kill=server.kill_and_restart)
     record_id = str(uuid.uuid5(run, "page"))
     devices = [Device(number, run=run, port=server.port, token=token, record_id=record_id, board=board, trouble=trouble, batch=given.batch)
                for number in range(trace.devices)]
-    return Run(trace, lines, server, trouble, board, devices, token, record_id)
+    return Run(trace, lines, server, trouble, board, devices, token, record_id, [log_size(server, 0)])
 
 
 def type_everything(run: Run) -> None:
@@ -115,7 +116,7 @@ def type_everything(run: Run) -> None:
     while any(thread.is_alive() for thread in threads):
         for thread in threads:
             thread.join(0.1)
-        if not run.sizes and len(run.board.acknowledged) * 2 > run.saves:
+        if len(run.sizes) == 1 and len(run.board.acknowledged) * 2 > run.saves:
             run.sizes.append(log_size(run.server, run.keystrokes_acknowledged))
         show_progress(run, time.monotonic() - began)
     show_progress(run, time.monotonic() - began, last=True)
@@ -157,7 +158,7 @@ def main() -> int:
         try:
             type_everything(run)
             proof = prove(run.trace, run.lines, run.board, run.devices, run.server, token=run.token, record_id=run.record_id,
-                          sizes=run.sizes)
+                          sizes=run.sizes, log_bytes_max=given.log_bytes_max)
         except (ReplayFailed, ServerFailed) as failure:
             print(f"BROKEN  {failure}\nRun it again with --seed {seed}.", file=sys.stderr)
             return 1

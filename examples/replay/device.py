@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from replay.trace import Save
 from replay.trouble import Trouble
 
-__all__ = ["Acknowledged", "Board", "Device", "ReplayFailed"]
+__all__ = ["CREATION", "Acknowledged", "Board", "Device", "ReplayFailed"]
 
 BACKOFF_SECONDS_FIRST = 0.02
 BACKOFF_SECONDS_MAX = 0.5
@@ -75,13 +75,18 @@ def mutation_id_of(run: uuid.UUID, device: int, number: int) -> str:
     return str(uuid.uuid5(run, f"{device}/{number}"))
 
 
+def device_id_of(run: uuid.UUID, number: int) -> str:
+    """Ids in the order of the devices: of two insertions at one place that of the lower id stands left, as in the recording."""
+    return f"{number:04x}{uuid.uuid5(run, f'device {number}').hex[4:]}"
+
+
 class Device:
     """One device of one person. `run` names this replay; ids follow from it, so that a seed gives the same ids again."""
 
     def __init__(self, number: int, *, run: uuid.UUID, port: int, token: str, record_id: str, board: Board, trouble: Trouble,
                  batch: int) -> None:
         self.number = number
-        self.device_id = str(uuid.uuid5(run, f"device {number:04d}"))
+        self.device_id = device_id_of(run, number)
         self.text = ""
         self._run = run
         self._port = port

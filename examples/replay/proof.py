@@ -12,9 +12,11 @@ from replay.device import CREATION, Board, Device, ReplayFailed
 from replay.server import Server, ServerFailed
 from replay.trace import Save, Trace
 
-__all__ = ["BYTES_PER_KEYSTROKE_MAX", "FLAT_FACTOR_MAX", "LogSize", "Proof", "prove"]
+__all__ = ["FLAT_FACTOR_MAX", "LOG_BYTES_MAX", "LogSize", "Proof", "log_size", "prove"]
 
-BYTES_PER_KEYSTROKE_MAX = 40.0
+LOG_BYTES_MAX = 40.0
+"""For a keystroke, at auto-saves of 2 s idle or 10 s at most: an entry has a fixed part, so saves of a few keystrokes each take more."""
+
 FLAT_FACTOR_MAX = 1.25
 
 
@@ -45,7 +47,7 @@ class Proof:
 
 
 def prove(trace: Trace, lines: list[list[Save]], board: Board, devices: list[Device], server: Server, *, token: str, record_id: str,
-          sizes: list[LogSize]) -> Proof:
+          sizes: list[LogSize], log_bytes_max: float) -> Proof:
     """Ask everything. Stops the server before it looks at the files. Raises ReplayFailed or ServerFailed if it cannot ask."""
     proof = Proof()
     ask = _asking(server.port, token)
@@ -55,7 +57,8 @@ def prove(trace: Trace, lines: list[list[Save]], board: Board, devices: list[Dev
     proof.state(all(one == trace.end for one in shown), f"every device that follows the feed shows it too ({len(shown)} devices)")
     _prove_history(proof, lines, board, devices, _history(ask, record_id))
     server.stop()
-    _prove_files(proof, server, sizes, sum(save.keystrokes for line in lines for save in line))
+    _prove_files(proof, server)
+    _prove_size(proof, [*sizes, log_size(server, sum(save.keystrokes for line in lines for save in line))], log_bytes_max)
     return proof
 
 
@@ -80,19 +83,25 @@ def _in_order(device: Device, board: Board, history: list[dict[str, Any]]) -> bo
     return numbers == sorted(numbers, reverse=True) and (not numbers or numbers[-1] in (CREATION, 0))
 
 
-def _prove_files(proof: Proof, server: Server, sizes: list[LogSize], keystrokes: int) -> None:
+def _prove_files(proof: Proof, server: Server) -> None:
     try:
         verified = server.facts("verify")
         proof.state(True, "holdfast verify: the digest chain, the tables against a replay of the log, SQLite's integrity")
         proof.figures["verify"] = verified
     except ServerFailed as failure:
         proof.state(False, f"holdfast verify: {failure}")
-    sizes = [*sizes, log_size(server, keystrokes)]
-    total = sizes[-1].log_bytes / keystrokes
-    proof.state(total <= BYTES_PER_KEYSTROKE_MAX, f"the log takes {total:.1f} bytes a keystroke ({BYTES_PER_KEYSTROKE_MAX:.0f} at most)")
-    proof.figures |= {"keystrokes": keystrokes, "log_bytes": sizes[-1].log_bytes, "log_bytes_per_keystroke": round(total, 2)}
-    if len(sizes) > 1:
-        early, late = sizes[0].log_bytes / sizes[0].keystrokes, _between(sizes[0], sizes[-1])
+
+
+def _prove_size(proof: Proof, sizes: list[LogSize], log_bytes_max: float) -> None:
+    """`sizes`: before the first keystroke, about the middle, at the end. What an empty log takes is not counted."""
+    total, saves = _between(sizes[0], sizes[-1]), proof.figures["saves"]
+    a_save = (sizes[-1].log_bytes - sizes[0].log_bytes) / saves
+    proof.state(total <= log_bytes_max,
+                f"the log takes {total:.1f} bytes for a keystroke ({log_bytes_max:.0f} at most; {a_save:.0f} for a save)")
+    proof.figures |= {"keystrokes": sizes[-1].keystrokes, "log_bytes": sizes[-1].log_bytes - sizes[0].log_bytes,
+                      "log_bytes_per_keystroke": round(total, 2)}
+    if len(sizes) > 2:
+        early, late = _between(sizes[0], sizes[1]), _between(sizes[1], sizes[2])
         proof.state(late <= early * FLAT_FACTOR_MAX,
                     f"it does not grow with the text: {early:.1f} bytes for a keystroke up to the middle, {late:.1f} after it")
         proof.figures |= {"log_bytes_per_keystroke_first_half": round(early, 2), "log_bytes_per_keystroke_second_half": round(late, 2)}

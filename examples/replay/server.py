@@ -11,12 +11,22 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Server", "ServerFailed"]
+__all__ = ["Kill", "Server", "ServerFailed"]
 
 READY_SECONDS_MAX = 30.0
+
+
+@dataclass(frozen=True)
+class Kill:
+    """`whole`: every process of the server at once, as a power cut would; else the one that was started, as an operator or the system
+    would. `again_after_seconds`: the restarted server is killed too, so long after its start: while it comes up, or just after."""
+
+    whole: bool = True
+    again_after_seconds: float | None = None
 
 
 class ServerFailed(Exception):
@@ -55,18 +65,16 @@ class Server:
         with self._lock:
             self._start()
 
-    def kill_and_restart(self, *, again_after_seconds: float | None = None) -> None:
-        """SIGKILL to every process of the server at once, as a power cut would; then start again on the same folder.
-
-        `again_after_seconds`: the first restart is killed too, so long after its start: while it comes up, or just after."""
+    def kill_and_restart(self, kill: Kill) -> None:
+        """SIGKILL, then start again on the same folder."""
         with self._lock:
             if self._process is None:
                 return
-            self._kill()
-            if again_after_seconds is not None:
+            self._kill(kill.whole)
+            if kill.again_after_seconds is not None:
                 self._launch()
-                time.sleep(again_after_seconds)
-                self._kill()
+                time.sleep(kill.again_after_seconds)
+                self._kill(kill.whole)
             self._start()
 
     def stop(self) -> None:
@@ -85,9 +93,12 @@ class Server:
         if code not in (0, -signal.SIGTERM):
             raise ServerFailed(f"The server ended with {code}:\n{self._tail()}")
 
-    def _kill(self) -> None:
+    def _kill(self, whole: bool) -> None:
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        if whole:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
         self._process.wait()
         self.kills += 1
 

@@ -7,10 +7,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+from replay.server import Kill
+
 __all__ = ["Trouble"]
 
 KILL_DELAY_SECONDS_MAX = 0.03
 AGAIN_SHARE = 0.25
+WHOLE_SHARE = 0.67
 AGAIN_SECONDS_MAX = 1.0
 
 
@@ -18,11 +21,10 @@ class Trouble:
     """Decides, from one seed, what happens to each request. Shared by the devices' threads.
 
     `kills` are spread over the first `pushes_expected` pushes; each comes up to 30 ms after its push has begun, so that many of
-    them meet a commit under way. A quarter of them strikes the restarted server once more, most often while it comes up.
-    `kill` takes after how many seconds that is, or None."""
+    them meet a commit under way. A quarter of them strikes the restarted server once more, most often while it comes up."""
 
     def __init__(self, *, seed: int, kills: int, pushes_expected: int, drop_share: float, repeat_share: float,
-                 kill: Callable[[float | None], None]) -> None:
+                 kill: Callable[[Kill], None]) -> None:
         self._choice = random.Random(seed)
         self._kill_at = Counter(self._choice.randrange(max(1, pushes_expected)) for _ in range(kills))
         self._drop_share = drop_share
@@ -39,19 +41,19 @@ class Trouble:
         with self._lock:
             due = self._kill_at.pop(self._pushes, 0)
             self._pushes += 1
-            plans = [(self._choice.uniform(0, KILL_DELAY_SECONDS_MAX), self._again()) for _ in range(due)]
-        for delay, again in plans:
-            killer = threading.Timer(delay, self._kill_now, [again])
+            plans = [(self._choice.uniform(0, KILL_DELAY_SECONDS_MAX), self._next_kill()) for _ in range(due)]
+        for delay, kill in plans:
+            killer = threading.Timer(delay, self._kill_now, [kill])
             self._killers.append(killer)
             killer.start()
 
-    def _again(self) -> float | None:
-        """In how many seconds the restarted server is killed too, if at all."""
-        return self._choice.uniform(0, AGAIN_SECONDS_MAX) if self._choice.random() < AGAIN_SHARE else None
+    def _next_kill(self) -> Kill:
+        again = self._choice.uniform(0, AGAIN_SECONDS_MAX) if self._choice.random() < AGAIN_SHARE else None
+        return Kill(whole=self._choice.random() < WHOLE_SHARE, again_after_seconds=again)
 
-    def _kill_now(self, again: float | None = None) -> None:
+    def _kill_now(self, kill: Kill) -> None:
         try:
-            self._kill(again)
+            self._kill(kill)
         except Exception as error:
             self._failure = error
 
@@ -83,5 +85,5 @@ class Trouble:
         with self._lock:
             left, self._kill_at = sum(self._kill_at.values()), Counter()
         for _ in range(left):
-            self._kill_now()
+            self._kill_now(Kill())
         self.raise_if_failed()

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from holdfast.core.entry import Mutation, Request
-from holdfast.core.errors import HoldfastError, WorldError
+from holdfast.core.errors import Forbidden, HoldfastError, WorldError
 from holdfast.core.messages import Problem, PullReply, PushReply, Result
 from holdfast.core.schema import Schema
 from holdfast.storage.protocol import Filter
@@ -76,6 +76,11 @@ class StoreAPI(Protocol):
 
     async def pull(self, caller: Caller, *, cursor: str | None, limit: int = 500, collections: Sequence[str] | None = None,
                    device_id: str | None = None, contracts: Mapping[str, int] | None = None) -> PullReply: ...
+    async def pull_many(self, callers: Sequence[Caller], *, cursor: str | None, limit: int = 500, collections: Sequence[str] | None = None,
+                        contracts: Mapping[str, int] | None = None) -> list[PullReply | Forbidden]:
+        """What `pull` answers each caller (all of one tenant), from one snapshot; callers who are told the same get the very same object.
+        Forbidden stands for a caller who is no member."""
+
     def snapshot(self, caller: Caller, *, collections: Sequence[str] | None = None, after: str | None = None,
                  pending: Mapping[str, str | None] | None = None) -> AsyncIterator[dict[str, Any]]:
         """First {"cursor": …}, then record views (or {"collection","id","base","changes":[…]} for a record named in `pending`

@@ -25,7 +25,7 @@ from holdfast.engine.traits import Traits
 from holdfast.engine.views import change_of, record_view
 from holdfast.storage.protocol import Head
 
-__all__ = ["changes_of_record", "outdated", "pull", "start_of"]
+__all__ = ["changes_of_record", "moves", "outdated", "pull", "start_of"]
 
 NOTHING_YET = "0." + "0" * 8
 
@@ -84,7 +84,7 @@ def _changes_own_roles(entry: Entry, actor_id: str) -> bool:
 async def _fill(sight: Sight, traits: Mapping[str, Traits], reply: PullReply, stored: Sequence[Entry], start: int) -> None:
     rows = await sight.all_rows((entry.collection, entry.record_id) for entry in stored)
     entries = sight.opened(stored)
-    moved = {(entry.collection, entry.record_id) for entry in entries if _moves(entry, traits[entry.collection])}
+    moved = {(entry.collection, entry.record_id) for entry in entries if moves(entry, traits[entry.collection])}
     came: set[Key] = set()
     for key in sorted(moved):
         row = rows.get(key)
@@ -107,7 +107,7 @@ def _is_erased(entry: Entry, key: Key) -> bool:
     return entry.erased and (entry.collection, entry.record_id) == key
 
 
-def _moves(entry: Entry, traits: Traits) -> bool:
+def moves(entry: Entry, traits: Traits) -> bool:
     """Whether the entry may change who sees its record, or cannot be followed by those who do."""
     if entry.erased or entry.kind == "access" or (entry.kind == "erase" and entry.extra.get("whole")):
         return True

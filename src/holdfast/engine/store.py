@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from holdfast.core.access import Actor
 from holdfast.core.entry import Mutation
 from holdfast.core.errors import Conflict, Forbidden, InvalidValue, LimitExceeded, Malformed, NotFound
 from holdfast.core.identity import is_id, is_record_id, natural_id, pseudo_device
@@ -33,6 +32,7 @@ from holdfast.engine.past import difference, history_page, provenance, version_a
 from holdfast.engine.pull import pull
 from holdfast.engine.secrecy import Keyring, Secrecy
 from holdfast.engine.session import MemberSession
+from holdfast.engine.sharing import NO_MEMBER, actor_of, pull_many
 from holdfast.engine.sight import Sight
 from holdfast.engine.snapshot import records_since, snapshot
 from holdfast.engine.traits import Traits
@@ -56,7 +56,7 @@ from holdfast.engine.work import (
 from holdfast.engine.writer_process import WriterProcess
 from holdfast.model.builtin import MEMBERS
 from holdfast.runtime import Runtime
-from holdfast.storage.protocol import Device, Storage
+from holdfast.storage.protocol import Device, Reader, Storage
 
 __all__ = ["Store"]
 
@@ -137,6 +137,14 @@ class Store:
                               collections=collections,
                               contracts=contracts)
 
+    async def pull_many(self, callers: Sequence[Caller], *, cursor: str | None, limit: int = 500, collections: Sequence[str] | None = None,
+                        contracts: Mapping[str, int] | None = None) -> list[PullReply | Forbidden]:
+        """See `StoreAPI.pull_many`. Raises Malformed (the cursor), Forbidden (there is no such organisation)."""
+        async with self.storage.reader() as reader:
+            secrecy = await self._secrecy(reader, callers[0].tenant_id)
+            return await pull_many(reader, callers, schema=self.schema, traits=self._traits, secrecy=secrecy, cursor=cursor,
+                                   limit=max(1, min(limit, self._limits.pull_entries_max)), collections=collections, contracts=contracts)
+
     def snapshot(self, caller: Caller, *, collections: Sequence[str] | None = None, after: str | None = None,
                  pending: Mapping[str, str | None] | None = None) -> AsyncIterator[dict[str, Any]]:
         """See `StoreAPI.snapshot`."""
@@ -191,13 +199,13 @@ class Store:
         if known.key is not None and record_id is None:
             record_id = natural_id(known.name, [op.value.get(name) for name in known.key])
         mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection,
-                            record_id=record_id or self._new_record_id(mutation_id),
+                            record_id=record_id or self._new_record_id(caller, mutation_id),
                             ops=[op], contract=known.contract)
         return await self._change(Change(Who.of(caller), mutation, on_current=False))
 
-    def _new_record_id(self, mutation_id: str | None) -> str:
+    def _new_record_id(self, caller: Caller, mutation_id: str | None) -> str:
         """A call that is repeated under its id must name the same record, without anybody remembering it."""
-        return self.runtime.uuid7() if mutation_id is None else natural_id("$created", [mutation_id])
+        return self.runtime.uuid7() if mutation_id is None else natural_id("$created", [caller.actor_id, mutation_id])
 
     async def change(self, caller: Caller, collection: str, record_id: str, *, fields: Mapping[str, Any] | None = None,
                      ops: Sequence[Mapping[str, Any]] | None = None, base: str | None = None, if_match: int | None = None,
@@ -367,20 +375,23 @@ class Store:
     async def sight(self, caller: Caller, *, granted: frozenset[str] = frozenset()) -> AsyncIterator[Sight]:
         """What the caller sees now, in one snapshot. Raises Forbidden if it is no member."""
         async with self.storage.reader() as reader:
-            secrecy = self._secrecies.get(caller.tenant_id)
-            if secrecy is None:
-                tenant = await reader.tenant(caller.tenant_id)
-                if tenant is None:
-                    raise Forbidden(_NO_MEMBER)
-                secrecy = self.keyring.secrecy(tenant)
-                self._secrecies.put(caller.tenant_id, secrecy)
+            secrecy = await self._secrecy(reader, caller.tenant_id)
             key = (MEMBERS, caller.actor_id)
-            member = (await reader.rows(caller.tenant_id, [key])).get(key)
-            if member is None or member.deleted:
-                raise Forbidden(_NO_MEMBER)
-            roles = frozenset(member.fields["roles"])
-            actor = Actor(caller.actor_id, (roles if caller.narrowed is None else roles & caller.narrowed) | granted)
+            actor = actor_of((await reader.rows(caller.tenant_id, [key])).get(key), caller, granted)
+            if actor is None:
+                raise Forbidden(NO_MEMBER)
             yield Sight(reader, caller.tenant_id, actor, schema=self.schema, secrecy=secrecy)
+
+    async def _secrecy(self, reader: Reader, tenant_id: str) -> Secrecy:
+        """Raises Forbidden if there is no such organisation, in the words for somebody who is no member of it."""
+        secrecy = self._secrecies.get(tenant_id)
+        if secrecy is None:
+            tenant = await reader.tenant(tenant_id)
+            if tenant is None:
+                raise Forbidden(NO_MEMBER)
+            secrecy = self.keyring.secrecy(tenant)
+            self._secrecies.put(tenant_id, secrecy)
+        return secrecy
 
     async def _results(self, work: TenantWork, size_bytes: int = 0) -> Results:
         answer = await self.gate.submit(work, size_bytes=size_bytes)
@@ -396,5 +407,3 @@ class Store:
         found: dict[str, Any] = answer.value
         return found
 
-
-_NO_MEMBER = "You are not (any longer) a member of this organisation."

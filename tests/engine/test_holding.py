@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import Limits, open_store
+from holdfast import Limits, open_store, record_id
 from holdfast.core.errors import Conflict, InvalidValue, NotFound
 from holdfast.core.ops import CreateOp, SetOp
 from holdfast.engine.api import Resolution
@@ -147,7 +147,7 @@ async def test_a_reference_to_something_missing_is_decided_again_when_it_arrives
     workshop, sitting = new_id(), new_id()
     held = await laptop.create("sittings", sitting, {"workshop": workshop})
     assert held.outcome == "held"
-    await laptop.create("workshops", workshop, {"title": "w"})
+    await laptop.create("workshops", workshop, {"title": "w", "leader_id": guide.actor_id})
     assert (await guide.get(Sitting, sitting)).workshop == workshop
     assert await guide.inbox() == []
 
@@ -159,7 +159,7 @@ async def test_so_are_those_that_waited_for_it_in_turn_within_one_push(store: St
     answer = Answer(sitting=sitting, step=1)
     from_answer = laptop.mutation("answers", natural(answer), CreateOp({"sitting": sitting, "step": 1, "text": "yes"}))
     reply = await laptop.push(from_answer, laptop.mutation("sittings", sitting, CreateOp({"workshop": workshop})),
-                              laptop.mutation("workshops", workshop, CreateOp({"title": "w"})))
+                              laptop.mutation("workshops", workshop, CreateOp({"title": "w", "leader_id": guide.actor_id})))
     assert [result.outcome for result in reply.results] == ["held", "held", "applied"]
     assert (await guide.get(Answer, natural(answer))).text == "yes"
     assert await guide.inbox() == []
@@ -168,8 +168,7 @@ async def test_so_are_those_that_waited_for_it_in_turn_within_one_push(store: St
 
 
 def natural(answer: Answer) -> str:
-    from_key: str = __import__("holdfast").record_id(Answer, answer.sitting, answer.step)
-    return from_key
+    return record_id(Answer, answer.sitting, answer.step)
 
 
 async def test_what_still_does_not_fit_waits_on(store: Store, device: Devices, new_id: NewId) -> None:
@@ -177,7 +176,7 @@ async def test_what_still_does_not_fit_waits_on(store: Store, device: Devices, n
     other = await store.member("acme", "other@example.org", roles={"facilitator"})
     workshop, sitting = new_id(), new_id()
     held = await device(other).create("sittings", sitting, {"workshop": workshop})
-    await device(guide).create("workshops", workshop, {"title": "not theirs to see"})
+    await device(guide).create("workshops", workshop, {"title": "not theirs to see", "leader_id": guide.actor_id})
     assert [item["id"] for item in await other.inbox()] == [held.inbox_id]
 
 
@@ -250,7 +249,7 @@ async def test_a_value_given_up_earlier_in_the_push_is_free(ann: MemberSession, 
 async def test_an_author_without_sight_of_the_record_sees_only_the_own_value(
         ann: MemberSession, store: Store, device: Devices, new_id: NewId) -> None:
     guide = await store.member("acme", "guide@example.org", roles={"facilitator"})
-    workshop = await guide.create(Workshop(title="hidden"))
+    workshop = await guide.create(Workshop(title="hidden", leader_id=guide.actor_id))
     stranger = await store.member("acme", "stranger@example.org", roles=set())
     held = await device(stranger).set("workshops", workshop.id, "/title", "mine")
     assert held.inbox_id is not None

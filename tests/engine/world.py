@@ -49,10 +49,10 @@ class Note(Record, collection="notes", access=tenant):
     changed_at: UpdatedAt = by_server
 
 
-class Workshop(Record, collection="workshops", read=own("facilitator_id") | role("assistant"), write=own("facilitator_id"), create=role("facilitator")):
+class Workshop(Record, collection="workshops", read=own("leader_id") | role("assistant", "owner"), write=own("leader_id") | role("owner"),
+               create=role("facilitator")):
     title: str
-    facilitator_id: CreatedBy = by_server
-    helper_id: str | None = None
+    leader_id: str
 
 
 class Sitting(Record, collection="sittings", read=own("participant_id") | via("workshop"), write=own("participant_id")):

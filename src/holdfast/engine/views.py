@@ -34,7 +34,8 @@ def change_of(entry: Entry, rev: int, *, own: bool, inbox_id: str | None = None)
                   rev=rev, ops=entry.ops, actor_id=entry.actor_id, device_id=entry.device_id, mutation_id=entry.mutation_id,
                   committed_at=iso(entry.committed_at), stamp=clock.render(entry.stamp), kind=entry.kind,
                   edited_at=None if entry.edited_at is None else clock.render(entry.edited_at), outcome=entry.outcome if own else None,
-                  inbox_id=inbox_id, reverts=entry.reverts)
+                  inbox_id=inbox_id, reverts=entry.reverts, partly=entry.reverts is not None and bool(entry.unapplied),
+                  on_behalf_of=entry.on_behalf_of)
 
 
 def plain(value: Any) -> Any:

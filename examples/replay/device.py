@@ -167,7 +167,7 @@ class Device:
                 raise ReplayFailed(f"A save came back {result['outcome']}: {json.dumps(result)}")
             if result["receipt"] not in ("committed", "backed_up"):
                 raise ReplayFailed(f"A save has the receipt {result['receipt']}.")
-            self._board.acknowledge(result["mutation_id"], result["seq"], result["outcome"])
+            self._board.acknowledge(result["mutation_id"], result["seq"], result.get("first_outcome") or result["outcome"])
 
     # -- reading --------------------------------------------------------------------------------------------------------
     def _take_in(self, missing: dict[int, int]) -> None:

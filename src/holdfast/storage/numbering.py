@@ -35,9 +35,10 @@ class Remembered:
         self.records: dict[tuple[int, str, str], int] = {}
         self.requests: dict[tuple[int, Request], int] = {}
         self.request_texts: dict[int, Request] = {}
+        self.seqs: dict[tuple[int, str], int] = {}      # (device number, mutation id) -> seq
 
     def parts(self) -> tuple[dict[Any, Any], ...]:
-        return self.tenants, self.numbers, self.texts, self.records, self.requests, self.request_texts
+        return self.tenants, self.numbers, self.texts, self.records, self.requests, self.request_texts, self.seqs
 
     def adopt(self, other: Remembered) -> None:
         for mine, new in zip(self.parts(), other.parts(), strict=True):
@@ -148,6 +149,14 @@ class NewNumbers(Numbers):
         new = {number: request for number, request in self._new.request_texts.items() if number in wanted}
         return new | super().requests(wanted - new.keys())
 
+    def seq(self, device_no: int, mutation_id: str) -> int | None:
+        """Of an entry of this device that was written or read lately."""
+        key = (device_no, mutation_id)
+        return self._new.seqs.get(key) or self._memory.seqs.get(key)
+
+    def note_seq(self, device_no: int, mutation_id: str, seq: int) -> None:
+        self._new.seqs[device_no, mutation_id] = seq
+
     def new_tenant(self, tenant: str, digest: bytes) -> int:
         known = self.tenant(tenant)
         if known is None:
@@ -156,7 +165,7 @@ class NewNumbers(Numbers):
         return known
 
     def new_label(self, tenant_no: int, text: str) -> int:
-        known = self.label(tenant_no, text)
+        known = self._memory.numbers.get((tenant_no, text)) or self.label(tenant_no, text)
         if known is None:
             known = self._insert("INSERT INTO hf_labels (tenant_no, value) VALUES (?, ?)", tenant_no, text)
             self._new.numbers[tenant_no, text] = known
@@ -164,7 +173,7 @@ class NewNumbers(Numbers):
         return known
 
     def new_record(self, tenant_no: int, key: Key) -> int:
-        known = self.record(tenant_no, key)
+        known = self._memory.records.get((tenant_no, key[0], key[1])) or self.record(tenant_no, key)
         if known is None:
             known = self._insert("INSERT INTO hf_records (tenant_no, collection_no, id) VALUES (?, ?, ?)",
                                  tenant_no, self.new_label(tenant_no, key[0]), packed_id(key[1]))

@@ -41,6 +41,8 @@ class RowCodec:
         self.table = table
         self._fields = tuple(_slot(column, collection.fields[column.name].default) for column in table.fields)
         self._copied = tuple(_slot(column) for column in table.copied)
+        self._defaults = tuple((slot.name, slot.default) for slot in self._fields)
+        self._encoded = tuple((place, slot.encode) for place, slot in enumerate((*self._fields, *self._copied)) if slot.encode is not None)
         self._names = tuple(slot.name for slot in self._fields)
         self._copied_names = tuple(slot.name for slot in self._copied)
         self._decoded = tuple((slot.name, slot.decode) for slot in self._fields if slot.decode is not None)
@@ -85,13 +87,13 @@ class RowCodec:
     def encode(self, row: Row, number: Callable[[str], int]) -> list[SqlValue]:
         """The values of `columns` but the id. `number`: the number of a text."""
         given: Mapping[str, Any] = row.fields
-        values: list[SqlValue] = []
-        for slot in self._fields:
-            value = given.get(slot.name, slot.default)
-            values.append(value if value is None or slot.encode is None else slot.encode(value))
-        for slot in self._copied:
-            value = row.copied.get(slot.name)
-            values.append(value if value is None or slot.encode is None else slot.encode(value))
+        values: list[Any] = [given.get(name, default) for name, default in self._defaults]
+        if self._copied_names:
+            values += [row.copied.get(name) for name in self._copied_names]
+        for place, turn in self._encoded:
+            value = values[place]
+            if value is not None:
+                values[place] = turn(value)
         values += (
             row.contract, 1 if row.deleted else 0, row.rev, row.last, int(row.last_prefix, 16) if row.last_prefix else None,
             number(row.last_device) if row.last_device else None, packed_id(row.last_mutation) if row.last_mutation else None,

@@ -50,6 +50,7 @@ _PUT_ACCOUNT: Final = _put("hf_accounts", ACCOUNT, ("id",))
 _PUT_CREDENTIAL: Final = _put("hf_credentials", CREDENTIAL, ("hash",))
 _PUT_SETTING: Final = _put("hf_settings", ("tenant_id", "name", "value"), ("tenant_id", "name"))
 _BODY: Final = COLUMNS.index("body")
+_DEVICE: Final = COLUMNS.index("device_no")
 _FIRST: Final = bytes.fromhex(FIRST)
 
 
@@ -66,7 +67,7 @@ class SqliteBatch(SqliteReader):
         self.erased_any = False
         self._locked = frozenset(tenants)
         self._indexed: dict[tuple[str, str, str], tuple[Any, ...]] = {}
-        self._seqs: dict[tuple[str, str, str], int] = {}
+        self._absent: set[tuple[str, str, str]] = set()
 
     # -- what is remembered ---------------------------------------------------------------------------------------------
 
@@ -75,8 +76,13 @@ class SqliteBatch(SqliteReader):
 
     def decoded(self, tenant: str, tenant_no: int, rows: list[SqlRow]) -> list[Entry]:
         found = super().decoded(tenant, tenant_no, rows)
-        for entry in found:
-            self._seqs[tenant, entry.device_id, entry.mutation_id] = entry.seq
+        for row, entry in zip(rows, found, strict=True):
+            self.numbers.note_seq(row[_DEVICE], entry.mutation_id, entry.seq)
+        return found
+
+    async def by_mutation(self, tenant: str, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
+        found = await super().by_mutation(tenant, ids)
+        self._absent.update((tenant, *one) for one in ids if one not in found)
         return found
 
     # -- one tenant's batch ---------------------------------------------------------------------------------------------
@@ -107,41 +113,42 @@ class SqliteBatch(SqliteReader):
             raise StorageConstraint(f"The log of tenant {head.tenant_id!r} does not end where the batch continues it.")
         if entries:
             self._raise_if_repeated(tenant_no, entries)
-            afters = self._after_seqs(tenant_no, entries)
-            salts = writes.salts
+            names = [self._names(tenant_no, entry) for entry in entries]
+            afters, salts = self._after_seqs(entries, names), writes.salts
             self.connection.executemany(_APPEND, [
-                encode_entry(entry, self._names(tenant_no, entry), None if entry.erased else salts[entry.seq], after_seq)
-                for entry, after_seq in zip(entries, afters, strict=True)])
+                encode_entry(entry, name, None if entry.erased else salts[entry.seq], after_seq)
+                for entry, name, after_seq in zip(entries, names, afters, strict=True)])
 
     def _raise_if_repeated(self, tenant_no: int, entries: list[Entry]) -> None:
-        """Once: the index of mutations is not unique (it holds half an id), so the promise is kept here."""
-        seen: set[tuple[str, str]] = set()
-        wanted = []
+        """Once: the index of mutations is not unique (it holds half an id), so the promise is kept here. What this batch asked for and
+        did not find is not asked for again."""
+        tenant, absent = entries[0].tenant_id, self._absent
+        seen: set[tuple[str, str, str]] = set()
         for entry in entries:
-            one = (entry.device_id, entry.mutation_id)
-            device_no = self.numbers.label(tenant_no, entry.device_id)
+            one = (tenant, entry.device_id, entry.mutation_id)
             if one in seen:
                 raise StorageConstraint("A device's mutation id comes twice in one batch.")
             seen.add(one)
-            if device_no is not None:
-                wanted.append((device_no, *split_id(entry.mutation_id)))
-        if self.each("SELECT 1 FROM hf_log WHERE device_no = ? AND mutation_key = ? AND mutation_rest = ?", wanted):
+        wanted = [(number, *split_id(mutation_id)) for _, device, mutation_id in seen - absent
+                  if (number := self.numbers.label(tenant_no, device)) is not None]
+        if wanted and self.each("SELECT 1 FROM hf_log WHERE device_no = ? AND mutation_key = ? AND mutation_rest = ?", wanted):
             raise StorageConstraint("A device's mutation id is in the log already.")
+        absent -= seen
 
-    def _after_seqs(self, tenant_no: int, entries: list[Entry]) -> list[int | None]:
+    def _after_seqs(self, entries: list[Entry], names: list[Names]) -> list[int | None]:
         """Of each entry: the seq of the one that its `after` names; None where that is nothing or not in the log. Taken from entries
         alone, never from what a row says of its last one: a wrong distance would read back as another id."""
-        tenant, seqs = entries[0].tenant_id, self._seqs
-        for entry in entries:
-            seqs[tenant, entry.device_id, entry.mutation_id] = entry.seq
-        wanted = {(number, *split_id(entry.after)): (tenant, entry.device_id, entry.after) for entry in entries
-                  if entry.after is not None and (tenant, entry.device_id, entry.after) not in seqs
-                  and (number := self.numbers.label(tenant_no, entry.device_id)) is not None}
+        numbers = self.numbers
+        for entry, name in zip(entries, names, strict=True):
+            numbers.note_seq(name.device_no, entry.mutation_id, entry.seq)
+        wanted = {(name.device_no, *split_id(entry.after)): entry.after for entry, name in zip(entries, names, strict=True)
+                  if entry.after is not None and numbers.seq(name.device_no, entry.after) is None}
         if wanted:
-            for number, key, rest, seq in self.each("SELECT device_no, mutation_key, mutation_rest, seq FROM hf_log WHERE device_no = ? "
-                                                    "AND mutation_key = ? AND mutation_rest = ?", wanted):
-                seqs[wanted[number, key, rest]] = seq
-        return [None if entry.after is None else seqs.get((tenant, entry.device_id, entry.after)) for entry in entries]
+            for device_no, key, rest, seq in self.each("SELECT device_no, mutation_key, mutation_rest, seq FROM hf_log WHERE "
+                                                       "device_no = ? AND mutation_key = ? AND mutation_rest = ?", wanted):
+                numbers.note_seq(device_no, wanted[device_no, key, rest], seq)
+        return [None if entry.after is None else numbers.seq(name.device_no, entry.after)
+                for entry, name in zip(entries, names, strict=True)]
 
     def _names(self, tenant_no: int, entry: Entry) -> Names:
         numbers = self.numbers

@@ -7,6 +7,8 @@ Why these settings.
 - `journal_mode=WAL`, checkpoints by the writer alone (`wal_autocheckpoint=0` everywhere: `sqlite.py` says when).
 - `secure_delete=FAST`: freed bytes of a page are overwritten, so that what was erased is not left beside what stands.
 - no memory-mapped reading: an I/O error would be a SIGBUS instead of an error.
+- stable query plans (QPSG): without it a statement with a join is prepared anew for every binding, in case a value would make another
+  plan better (measured: 16 µs instead of 2.4 for a look-up in the log).
 - `trusted_schema=OFF`, `cell_size_check=ON`: a damaged or foreign file is found at the first page that lies.
 """
 
@@ -86,6 +88,7 @@ def _set_up(connection: apsw.Connection, cache_kib: int) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     connection.wal_autocheckpoint(0)
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.pragma("cell_size_check", True)
     connection.pragma("temp_store", "MEMORY")
     connection.pragma("cache_size", -cache_kib)

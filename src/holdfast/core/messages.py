@@ -72,6 +72,8 @@ class Change(msgspec.Struct, kw_only=True, omit_defaults=True):
     outcome: Outcome | None = None      # own changes only
     inbox_id: str | None = None         # own changes only
     reverts: int | None = None
+    partly: bool = False                # a revert that left something out: it cancels nothing
+    on_behalf_of: str | None = None     # whom a stamped field names instead of the actor
 
 
 class PullReply(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -9,6 +9,8 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from holdfast.core.entry import Request
 from holdfast.core.errors import HoldfastError, NotFound, NotSignedIn
 from holdfast.core.messages import Change, Problem, PullReply, PushReply, Result
@@ -43,6 +45,7 @@ class FakeStore:
         self.gate: asyncio.Event | None = None
         self.failure: Exception | None = None
         self.pulls = 0
+        self.shared_pulls = 0
         self.reports: list[Mapping[str, Any]] = []
 
     async def _blocked(self) -> None:
@@ -94,6 +97,15 @@ class FakeStore:
         page = log[start:start + limit]
         return PullReply(changes=[one for one in page if self._visible(caller, one.collection, one.record_id)],
                          cursor=position_of(start + len(page)), head=len(log), backed_up_seq=0, more=start + len(page) < len(log))
+
+    async def pull_many(self, callers: Sequence[Caller], **options: Any) -> list[PullReply]:
+        self.shared_pulls += 1
+        found: dict[bytes, PullReply] = {}
+        answers = []
+        for caller in callers:
+            reply = await self.pull(caller, **options)
+            answers.append(found.setdefault(json.dumps(msgspec.to_builtins(reply)).encode(), reply))
+        return answers
 
     async def snapshot(self, caller: Caller, **_: Any) -> AsyncIterator[dict[str, Any]]:
         yield {"cursor": position_of(len(self.log.get(caller.tenant_id, ())))}

@@ -136,16 +136,16 @@ async def test_a_hidden_record_is_told_to_its_owner_alone(served: Served, store:
         assert await titles(other, 1) == ["b: yours"]
 
 
-async def test_sockets_of_one_actor_share_one_pull(served: Served, store: FakeStore) -> None:
-    talkers = [served.socket({**HELLO, "device_id": f"d{number}"}) for number in range(5)]
+async def test_many_sockets_share_one_pull(served: Served, store: FakeStore) -> None:
+    talkers = [served.socket({"token": f"hf_{'ab'[number % 2]}_t1", "device_id": f"d{number}"}) for number in range(6)]
     opened = [await one.__aenter__() for one in talkers]
     for talker in opened:
         await talker.hear("welcome")
     await asyncio.sleep(0.05)
-    before = store.pulls
+    before = store.shared_pulls
     await push(store, "once")
-    assert [await titles(talker, 1) for talker in opened] == [["once"]] * 5
-    assert store.pulls - before == 1
+    assert [await titles(talker, 1) for talker in opened] == [["once"]] * 6
+    assert store.shared_pulls - before == 1
     for one in talkers:
         await one.__aexit__(None, None, None)
 

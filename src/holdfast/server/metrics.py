@@ -97,6 +97,6 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "sign_ins": ("Attempts to sign in, by result.", "result"),
     "socket_messages": ("Messages sent to sockets.", ""),
     "sockets_closed": ("Sockets closed by the server, by reason.", "reason"),
-    "pulls_shared": ("Pulls whose answer went to several sockets.", ""),
+    "pulls_shared": ("Sockets told by a pull that was made for another one too.", ""),
 }
 """name -> (help, label name or nothing)."""

@@ -1,12 +1,15 @@
-"""One tenant's sockets: each hint that its log has grown becomes one pull per group of equal visibility, encoded and framed once.
+"""One tenant's sockets: each hint that its log has grown becomes one pull for all of them, encoded and framed once for those who are
+told the same.
 
-Theory. A *group* is the sockets that would get the same answer to the same pull, and that are *in step*: they have all been handed
-everything up to the group's cursor. A socket that is not in step (it has just said hello, or took a pull of its own while the group
-went on) pulls for itself, page by page, at the pace at which it reads, and joins when it has reached the group. Nothing is ever
-buffered for it meanwhile: the log is the buffer.
+Theory. A *group* is the sockets that ask for the same (collections, contracts) and are *in step*: they have all been handed everything
+up to the group's cursor. It is pulled for as a whole (`StoreAPI.pull_many`): each caller is judged, and callers who may read the same
+get the very same reply, hence the same bytes. A socket that is not in step (it has just said hello, or took a pull of its own while
+the group went on) pulls for itself, page by page, at the pace at which it reads, and joins when it has reached the group. Nothing is
+ever buffered for it meanwhile: the log is the buffer.
 
-Rules: a socket is handed changes in the order of the log, without gaps. What is shared is told to a socket only if its cursor is the
-cursor that the pull started from; otherwise it falls out of step and pulls for itself. Hints may be lost, so each heartbeat also pulls.
+Rules: a socket is handed changes in the order of the log, without gaps. What is pulled for the group is told to a socket only if its
+cursor is the one that the pull started from; otherwise it falls out of step and pulls for itself. Hints may be lost, so each heartbeat
+also pulls.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from holdfast.core import position
 from holdfast.core.errors import CallerError, Forbidden, HoldfastError, NotSignedIn, WorldError
 from holdfast.core.messages import PullReply
-from holdfast.engine.api import StoreAPI
+from holdfast.engine.api import Caller, StoreAPI
 from holdfast.runtime import Runtime
 from holdfast.server.live.messages import (
     FORBIDDEN,
@@ -29,7 +32,7 @@ from holdfast.server.live.messages import (
     changes_frames,
     frame_of,
 )
-from holdfast.server.live.session import Session, Visibility
+from holdfast.server.live.session import Asked, Session
 from holdfast.server.live.teller import Teller
 from holdfast.server.metrics import Metrics
 from holdfast.server.settings import Settings
@@ -43,12 +46,11 @@ _CLOSE_CODES: tuple[tuple[type[Exception], int], ...] = ((NotSignedIn, NOT_SIGNE
 
 
 class Group:
-    """Sockets of one visibility that are in step."""
+    """Sockets that ask for the same and are in step."""
 
-    def __init__(self, visibility: Visibility) -> None:
-        self.visibility = visibility
+    def __init__(self, cursor: str | None) -> None:
         self.sessions: dict[str, Session] = {}
-        self.cursor: str | None = None
+        self.cursor = cursor
 
 
 class Hub:
@@ -61,7 +63,7 @@ class Hub:
         self._settings = settings
         self._metrics = metrics
         self.sessions: dict[str, Session] = {}
-        self._groups: dict[Visibility, Group] = {}
+        self._groups: dict[Asked, Group] = {}
         self._head = 0
         self._backed_up = 0
         self.teller = Teller(store, self.sessions, lambda: self._head, runtime, settings)
@@ -108,22 +110,30 @@ class Hub:
 
     async def _advance(self, group: Group) -> None:
         """Pull for the group until nothing more is there."""
-        more = bool(group.sessions)
-        while more:
+        while group.sessions:
             start = group.cursor
-            reply = await self._pull(next(iter(group.sessions.values())), start)
-            if reply.cursor == start and reply.reset is None:
-                return
-            group.cursor = reply.cursor
-            frames = changes_frames(reply, start) if says_something(reply) else []
-            for session in list(group.sessions.values()):
-                if session.cursor == start and len(frames) <= 1:
-                    self._hand_over(session, reply, frames)
-                else:
+            sessions = list(group.sessions.values())
+            callers = {session.who: session.caller for session in sessions}
+            answers = dict(zip(callers, await self._pull_many(sessions[0], list(callers.values()), start), strict=True))
+            frames: dict[int, list[Frame]] = {}         # by the identity of a reply, which `answers` keeps alive
+            more = False
+            for session in sessions:
+                answer = answers[session.who]
+                if isinstance(answer, HoldfastError):
+                    self._end([session], answer)
+                    continue
+                if answer.reset is None:
+                    group.cursor, more = answer.cursor, answer.more
+                made = frames.get(id(answer))
+                if made is None:
+                    made = frames[id(answer)] = changes_frames(answer, start) if says_something(answer) else []
+                if session.cursor == start and len(made) <= 1:
+                    self._hand_over(session, answer, made)
+                elif session.id in group.sessions:
                     self.resume(session)    # a page of several messages goes out at each reader's own pace
-            if frames:
-                self._metrics.count("pulls_shared", by=len(group.sessions) > 1)
-            more = reply.more and bool(group.sessions)
+            self._metrics.count("pulls_shared", by=len(sessions) - len(frames))
+            if not more:
+                return
 
     def _hand_over(self, session: Session, reply: PullReply, frames: Sequence[Frame]) -> None:
         session.cursor = reply.cursor
@@ -162,10 +172,9 @@ class Hub:
     def _join(self, session: Session) -> None:
         if not self._is_open(session):
             return
-        group = self._groups.get(session.visibility)
+        group = self._groups.get(session.asked)
         if group is None:
-            group = self._groups[session.visibility] = Group(session.visibility)
-            group.cursor = session.cursor
+            group = self._groups[session.asked] = Group(session.cursor)
         if group.cursor == session.cursor or seq_of(session.cursor) > seq_of(group.cursor):
             # Ahead of the group: what the group pulls next starts before this socket's cursor, so it will pull for itself then.
             session.in_step = True
@@ -173,16 +182,28 @@ class Hub:
 
     def _leave_group(self, session: Session) -> None:
         session.in_step = False
-        group = self._groups.get(session.visibility)
+        group = self._groups.get(session.asked)
         if group is not None and group.sessions.pop(session.id, None) is not None and not group.sessions:
-            del self._groups[session.visibility]
+            del self._groups[session.asked]
 
     async def _pull(self, session: Session, cursor: str | None) -> PullReply:
         reply = await self._store.pull(session.caller, cursor=cursor, limit=_PULL_ENTRIES, collections=session.collections,
                                        contracts=session.contracts or None)
+        self._note(reply)
+        return reply
+
+    async def _pull_many(self, session: Session, callers: Sequence[Caller], cursor: str | None) -> list[PullReply | Forbidden]:
+        """`session` says what the group asks for."""
+        answers = await self._store.pull_many(callers, cursor=cursor, limit=_PULL_ENTRIES, collections=session.collections,
+                                              contracts=session.contracts or None)
+        for answer in answers:
+            if isinstance(answer, PullReply):
+                self._note(answer)
+        return answers
+
+    def _note(self, reply: PullReply) -> None:
         self._head = max(self._head, reply.head)
         self._backed_up = max(self._backed_up, reply.backed_up_seq)
-        return reply
 
     async def _failed(self, sessions: Iterable[Session], error: Exception) -> None:
         """A pull failed. What the world did may pass: the heartbeat tries again. Anything else ends the sockets, which come back."""
@@ -192,6 +213,9 @@ class Hub:
                 if session.id in self.sessions and not session.in_step:
                     self.resume(session)
             return
+        self._end(sessions, error)
+
+    def _end(self, sessions: Iterable[Session], error: Exception) -> None:
         code = next((code for kind, code in _CLOSE_CODES if isinstance(error, kind)), UNAVAILABLE)
         for session in sessions:
             session.fail(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -15,10 +16,13 @@ from holdfast.server.live.messages import FELL_BEHIND, Errored, Frame, Hello, fr
 from holdfast.server.live.outlet import Outlet
 from holdfast.server.logs import events
 
-__all__ = ["Session", "Visibility"]
+__all__ = ["Asked", "Session", "Who"]
 
-Visibility = tuple[str, frozenset[str] | None, tuple[str, ...] | None, tuple[tuple[str, int], ...]]
-"""What decides how a pull is answered: actor, narrower roles, collections, contracts. Equal ones get the same bytes."""
+Asked: TypeAlias = tuple[tuple[str, ...] | None, tuple[tuple[str, int], ...]]
+"""What a socket asks for: collections (None: all) and contracts."""
+
+Who: TypeAlias = tuple[str, frozenset[str] | None]
+"""Actor and narrower roles."""
 
 
 class Session:
@@ -34,6 +38,7 @@ class Session:
         self.cursor = hello.cursor
         self.collections = tuple(hello.collections) if hello.collections else None
         self.contracts = dict(hello.contracts or {})
+        self.asked: Asked = (self.collections, tuple(sorted(self.contracts.items())))
         self.watch = set(hello.watch)
         self.outlet = outlet
         self.in_step = False            # caught up: takes its group's messages
@@ -44,8 +49,8 @@ class Session:
         self._closing: asyncio.Task[None] | None = None
 
     @property
-    def visibility(self) -> Visibility:
-        return (self.caller.actor_id, self.caller.narrowed, self.collections, tuple(sorted(self.contracts.items())))
+    def who(self) -> Who:
+        return (self.caller.actor_id, self.caller.narrowed)
 
     def send(self, message: msgspec.Struct) -> None:
         self.write(frame_of(message))

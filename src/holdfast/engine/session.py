@@ -49,7 +49,7 @@ class MemberSession:
         Conflict (a unique value is taken), Held."""
         result = await self.store.create(self.caller, collection_of(type(record)), to_fields(record), record_id=record._id,
                                          mutation_id=mutation_id)
-        return _kept(type(record), result)
+        return _kept(type(record), result, record)
 
     async def change(self, record: R, *, base: str | None = None, mutation_id: str | None = None, **fields: Any) -> R:
         """Change the fields given, on the version of `record` in hand: what others did since is merged. Returns the record as it stands;
@@ -66,14 +66,14 @@ class MemberSession:
             return await self.get(kind, record.id, include_deleted=True)
         result = await self.store.change(self.caller, collection_of(kind), record.id, fields=fields, base=base or record.position,
                                          mutation_id=mutation_id)
-        return _kept(kind, result)
+        return _kept(kind, result, record)
 
     async def delete(self, record: Record) -> None:
         """It can be undeleted. Raises Forbidden, NotFound."""
         await self.store.delete(self.caller, collection_of(type(record)), record.id)
 
     async def undelete(self, record: R) -> R:
-        return _kept(type(record), await self.store.undelete(self.caller, collection_of(type(record)), record.id))
+        return _kept(type(record), await self.store.undelete(self.caller, collection_of(type(record)), record.id), record)
 
     async def get(self, kind: type[R], record_id: str, *, include_deleted: bool = False) -> R:
         """Raises NotFound, for what does not exist and for what you may not see."""
@@ -129,15 +129,15 @@ class MemberSession:
 
     async def undo(self, record: R) -> R:
         """Take back the newest change that was made of the record by this API as this member. Raises Conflict (nothing to undo)."""
-        return _kept(type(record), await self.store.undo(self.caller, collection_of(type(record)), record.id))
+        return _kept(type(record), await self.store.undo(self.caller, collection_of(type(record)), record.id), record)
 
     async def redo(self, record: R) -> R:
-        return _kept(type(record), await self.store.redo(self.caller, collection_of(type(record)), record.id))
+        return _kept(type(record), await self.store.redo(self.caller, collection_of(type(record)), record.id), record)
 
     async def restore(self, record: R, rev: int, *, fields: Sequence[str] | None = None) -> R:
         """Bring back what the record (or some of its fields) held at `rev`, as a new change."""
         paths = None if fields is None else ["/" + name for name in fields]
-        return _kept(type(record), await self.store.restore(self.caller, collection_of(type(record)), record.id, rev, paths=paths))
+        return _kept(type(record), await self.store.restore(self.caller, collection_of(type(record)), record.id, rev, paths=paths), record)
 
     async def name_version(self, record: Record, name: str, *, rev: int | None = None) -> None:
         await self.store.name_version(self.caller, collection_of(type(record)), record.id, record.rev if rev is None else rev, name)
@@ -172,11 +172,11 @@ class MemberSession:
         return answer["reply"]
 
 
-def _kept(kind: type[R], result: Result) -> R:
+def _kept(kind: type[R], result: Result, record: R) -> R:
+    """The record as it stands; as it was given, if the member may no longer see what it has become."""
     if result.receipt == "held":
         raise Held("Somebody else changed this too: both values are kept in the inbox.", inbox_id=result.inbox_id, result=plain(result))
-    assert result.record is not None, "a change that was applied answers with its record"
-    return from_fields(kind, result.record)
+    return record.model_copy(deep=True) if result.record is None else from_fields(kind, result.record)
 
 
 def _filter(name: str, value: Any) -> Filter:

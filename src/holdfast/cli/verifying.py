@@ -11,6 +11,7 @@ import msgspec
 from holdfast.cli.output import Command, json_option, progress, show
 from holdfast.cli.place import Place, place_options, run
 from holdfast.cli.reading import reading_store
+from holdfast.core.errors import WorldError
 from holdfast.engine.store import Store
 from holdfast.engine.verify import Report, verify_tenant
 from holdfast.storage.folder import DATABASE_NAME
@@ -37,7 +38,12 @@ async def verify(place: Place, only: tuple[str, ...], as_json: bool) -> None:
     Reads only, also beside a running server. Names the first entry that does not fit, and reports erased ones. Exit code 1 if anything is
     not as the log says."""
     problems = integrity_of(place)
-    reports = await _verified(place, only)
+    try:
+        reports = await _verified(place, only)
+    except WorldError as error:
+        if not problems:
+            raise
+        reports, problems = [], [*problems, f"The log cannot be read: {error.detail}"]
     facts = {"ok": not problems and all(report.ok for report in reports), "integrity": problems or "ok",
              "tenants": [{**msgspec.to_builtins(report), "ok": report.ok} for report in reports]}
     show(facts, as_json, _plain)

@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.core.apply import apply_ops, defaults
 from holdfast.core.entry import Entry, HeldText, Item, Row
+from holdfast.core.errors import HoldfastError
 from holdfast.core.items import item_after, part_place
 from holdfast.core.ops import CreateOp, DeleteOp, SpliceOp, UndeleteOp
 from holdfast.core.pointer import overlaps
@@ -70,7 +71,12 @@ def _apply(state: Replayed, entry: Entry, collection: Collection) -> None:
         else:
             plain.append(op)
     if plain:
-        fields, _ = apply_ops(fields, plain, collection)
+        try:
+            fields, _ = apply_ops(fields, plain, collection)
+        except HoldfastError:
+            # What an erased entry made is not here to be changed; such a record's values are not compared.
+            if not state.uncertain:
+                raise
     moved = deleted is not state.deleted or (bool(entry.undo) and fields != state.fields)
     state.fields, state.deleted = fields, deleted
     if moved:

@@ -282,7 +282,11 @@ class Accounts:
 
     async def set_password(self, account: Account, password: str) -> None:
         """By an operator. Raises InvalidValue."""
-        await self._store.gate.submit(Upkeep(accounts=[msgspec.structs.replace(account, password_hash=await self._hashed(password))]))
+        await self.keep_account(msgspec.structs.replace(account, password_hash=await self._hashed(password)))
+
+    async def keep_account(self, account: Account) -> None:
+        """By an operator: disable it, make it an operator's, give it another address. Raises Conflict (the address is taken)."""
+        await self._store.gate.submit(Upkeep(accounts=[account]))
         self.forget()
 
     async def _count_attempt(self, kind: str, name: str, times: int) -> None:

@@ -17,7 +17,7 @@ from holdfast.engine.actions import json_fields
 from holdfast.engine.api import Caller, Filter, ListQuery, Resolution
 from holdfast.engine.views import plain
 from holdfast.model.record import Record
-from holdfast.model.typed import changed_fields, collection_of, from_fields, to_fields
+from holdfast.model.typed import changed_fields, collection_of, from_fields, record_id, to_fields
 
 if TYPE_CHECKING:
     from holdfast.engine.store import Store
@@ -47,9 +47,12 @@ class MemberSession:
     async def create(self, record: R, *, mutation_id: str | None = None) -> R:
         """Keep a new record; returns it as it was kept. With a natural key, and if it exists, it is merged. Raises InvalidValue, Forbidden,
         Conflict (a unique value is taken), Held."""
-        result = await self.store.create(self.caller, collection_of(type(record)), to_fields(record), record_id=record._id,
-                                         mutation_id=mutation_id)
-        return _kept(type(record), result, record)
+        kind = type(record)
+        if record._id is None:
+            made = record_id(kind, **{name: getattr(record, name) for name in kind.__declaration__.key}) if kind.__declaration__.key else None
+            record = record.with_id(made or self.store.new_record_id(self.caller, mutation_id))
+        result = await self.store.create(self.caller, collection_of(kind), to_fields(record), record_id=record.id, mutation_id=mutation_id)
+        return _kept(kind, result, record)
 
     async def change(self, record: R, *, base: str | None = None, mutation_id: str | None = None, **fields: Any) -> R:
         """Change the fields given, on the version of `record` in hand: what others did since is merged. Returns the record as it stands;
@@ -75,9 +78,9 @@ class MemberSession:
     async def undelete(self, record: R) -> R:
         return _kept(type(record), await self.store.undelete(self.caller, collection_of(type(record)), record.id), record)
 
-    async def get(self, kind: type[R], record_id: str, *, include_deleted: bool = False) -> R:
+    async def get(self, kind: type[R], id: str, *, include_deleted: bool = False) -> R:
         """Raises NotFound, for what does not exist and for what you may not see."""
-        return from_fields(kind, await self.store.get(self.caller, collection_of(kind), record_id, include_deleted=include_deleted))
+        return from_fields(kind, await self.store.get(self.caller, collection_of(kind), id, include_deleted=include_deleted))
 
     async def list(self, kind: type[R], *, sort: Sequence[str] = (), limit: int = 50, include_deleted: bool = False,
                    **where: Any) -> list[R]:

@@ -199,11 +199,11 @@ class Store:
         if known.key is not None and record_id is None:
             record_id = natural_id(known.name, [op.value.get(name) for name in known.key])
         mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection,
-                            record_id=record_id or self._new_record_id(caller, mutation_id),
+                            record_id=record_id or self.new_record_id(caller, mutation_id),
                             ops=[op], contract=known.contract)
         return await self._change(Change(Who.of(caller), mutation, on_current=False))
 
-    def _new_record_id(self, caller: Caller, mutation_id: str | None) -> str:
+    def new_record_id(self, caller: Caller, mutation_id: str | None) -> str:
         """A call that is repeated under its id must name the same record, without anybody remembering it."""
         return self.runtime.uuid7() if mutation_id is None else natural_id("$created", [caller.actor_id, mutation_id])
 

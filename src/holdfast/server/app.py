@@ -111,8 +111,8 @@ class HoldfastApp:
                             openapi=cache(lambda base: msgspec.json.encode(document(self.routes, store.schema, base_path=base))))
         self._push = PushEndpoint(store, authenticator, settings, self._watch, self.metrics)
         self._live = LiveEndpoint(store, authenticator, runtime, settings, self.metrics)
-        compressed = GZipMiddleware(self._router(services), minimum_size=_COMPRESSED_BYTES_MIN, compresslevel=_COMPRESSION_LEVEL)
-        self._many: ASGIApp = compressed
+        self._many: ASGIApp = self._router(services)
+        self._compressed = GZipMiddleware(self._many, minimum_size=_COMPRESSED_BYTES_MIN, compresslevel=_COMPRESSION_LEVEL)
         self._app: ASGIApp = self._route
         if settings.cors_origins:
             self._app = CORSMiddleware(self._route, allow_origins=settings.cors_origins, allow_credentials=True,
@@ -140,6 +140,8 @@ class HoldfastApp:
             path = route_path(scope)
             if path == PUSH_PATH:
                 await self._push(scope, receive, send)
+            elif any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"]):
+                await self._compressed(scope, receive, send)
             else:
                 await self._many(scope, receive, send)
         elif kind == "websocket":

@@ -28,6 +28,7 @@ SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-site"),
+    (b"vary", b"Accept-Encoding"),
 ]
 
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")

@@ -32,7 +32,7 @@ def tenant() -> None:
 async def create_tenant(place: Place, slug: str, name: str, as_json: bool) -> None:
     """Make an organisation. SLUG is its short name: a-z, 0-9 and -."""
     async with place.store() as store:
-        made = await Accounts(store).create_tenant(slug, name)
+        made = await store.accounts.create_tenant(slug, name)
     show({"tenant": made.tenant_id, "name": made.name}, as_json,
          lambda facts: [f"Organisation {facts['tenant']} ({facts['name']}) is there."])
 
@@ -71,7 +71,7 @@ async def create_user(place: Place, email: str, tenant_id: str, roles: tuple[str
     password if one is given."""
     password = _password(password_stdin, no_password)
     async with place.store() as store:
-        accounts = Accounts(store)
+        accounts = store.accounts
         async with store.storage.reader() as reader:
             if await reader.tenant(tenant_id) is None:
                 raise NotFound(f"There is no organisation {tenant_id!r}.", hint=f"Make it first: holdfast tenant create {tenant_id}")
@@ -129,5 +129,5 @@ async def create_token(place: Place, email: str, tenant_id: str, name: str, role
     """Make an API token and print it, alone: this once, nobody can read it again."""
     async with place.store() as store:
         expires_at = None if days is None else store.runtime.now_ms() + days * DAY_MS
-        secret = await Accounts(store).create_token(tenant_id, email, name=name, roles=roles or None, expires_at=expires_at)
+        secret = await store.accounts.create_token(tenant_id, email, name=name, roles=roles or None, expires_at=expires_at)
     show({"token": secret, "expires_at": expires_at}, as_json, lambda facts: [facts["token"]])

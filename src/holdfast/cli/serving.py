@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from holdfast.cli.demonstration import prepare_demonstration
+from holdfast.cli.demonstration import prepare_demonstration, raise_if_open_to_others
 from holdfast.cli.output import Command
 from holdfast.cli.place import BUNDLED, database_option, folder_of
 from holdfast.server.serve import run
@@ -47,4 +47,6 @@ def serve(database: str | None, **given: Any) -> None:
     """
     settings = Settings.load(os.environ, **{name: value for name, value in given.items() if value not in (None, ())})
     folder_of(settings, database)
+    if settings.demo:
+        raise_if_open_to_others(settings)
     run(settings, BUNDLED, prepare=prepare_demonstration if settings.demo else None)

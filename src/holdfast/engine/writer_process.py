@@ -15,6 +15,8 @@ from holdfast.runtime import Runtime
 __all__ = ["WriterProcess"]
 
 END_SECONDS_MAX = 10.0
+WRITER = "from holdfast.engine.writer import main; main()"
+"""Not `-m`: the package imports the module before Python would run it, which Python warns of."""
 
 
 class WriterProcess:
@@ -38,7 +40,7 @@ class WriterProcess:
 
     def _start(self) -> None:
         self._reap()
-        process = subprocess.Popen([sys.executable, "-m", "holdfast.engine.writer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-c", WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None and process.stdout is not None
         self._process = process
         self.starts += 1

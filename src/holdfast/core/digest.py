@@ -26,7 +26,7 @@ import msgspec
 from holdfast.core.clock import render
 from holdfast.core.entry import Entry, ForkedFrom, Mutation, Request, Unapplied
 from holdfast.core.errors import InvalidValue
-from holdfast.core.ops import Op
+from holdfast.core.ops import Op, SetOp, SpliceOp
 from holdfast.core.values import encode
 
 __all__ = ["FIRST", "SALT_BYTES_MIN", "chain", "header", "keyed_salt", "payload", "payload_digest", "seal", "sent_hash"]
@@ -40,7 +40,9 @@ _PAYLOAD = b"holdfast payload 1\n"
 _ENTRY = b"holdfast entry 1\n"
 _SENT = b"holdfast sent 1\n"
 _NO_REQUEST = Request()
-_encode_header = msgspec.json.Encoder(order="sorted").encode     # canonical as it is: a header has whole numbers alone, and fixed ASCII keys
+_PLAIN_VALUES = (str, int, bool, type(None))
+_encode_plain = msgspec.json.Encoder(order="sorted").encode
+"""Canonical as it is for what has whole numbers alone, and fixed ASCII keys: a header always, a payload of plain ops."""
 
 
 class _Payload(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -84,14 +86,17 @@ class _Header(msgspec.Struct, omit_defaults=True, kw_only=True):
 def payload(entry: Entry) -> bytes:
     """Canonical bytes of what can be erased. `entry` in its stored form: sensitive values sealed."""
     request = entry.request
-    return encode(_Payload(extra=entry.extra, ops=entry.ops, request=None if request == _NO_REQUEST else request, sent=entry.sent,
-                           unapplied=entry.unapplied, undo=entry.undo))
+    whole = _Payload(extra=entry.extra, ops=entry.ops, request=None if request == _NO_REQUEST else request, sent=entry.sent,
+                     unapplied=entry.unapplied, undo=entry.undo)
+    if not entry.extra and not entry.unapplied and entry.sent is None and _are_plain(entry.ops) and _are_plain(entry.undo):
+        return _encode_plain(whole)
+    return encode(whole)
 
 
 def header(entry: Entry) -> bytes:
     """Canonical bytes of what stays: everything but the payload, `erased` and `digest`."""
     edited_at, top = entry.edited_at, entry.top
-    return _encode_header(_Header(
+    return _encode_plain(_Header(
         actor_id=entry.actor_id, after=entry.after, atomic=entry.atomic, base=entry.base, collection=entry.collection,
         committed_at=entry.committed_at, contract=entry.contract, device_id=entry.device_id,
         edited_at=None if edited_at is None else render(edited_at), forked_from=entry.forked_from, kind=entry.kind,
@@ -124,7 +129,19 @@ def sent_hash(salt: bytes, mutation: Mutation) -> str:
     """Salted hash (hex) of everything a mutation says, to tell a repetition from an id used again. 1 and 1.0, a member left out and
     one at its default, and any order of keys are the same content. `salt`: the entry's; secret (`keyed_salt`) if the collection
     has sensitive fields."""
-    return hashlib.sha256(b"".join((_SENT, salt, encode(mutation)))).hexdigest()
+    said = _encode_plain(mutation) if _are_plain(mutation.ops) else encode(mutation)
+    return hashlib.sha256(b"".join((_SENT, salt, said))).hexdigest()
+
+
+def _are_plain(ops: list[Op]) -> bool:
+    """Whether the ops hold neither a float nor an object: then a fast encoder with sorted keys writes canonical JSON, and nobody has to
+    look at the bytes again."""
+    for op in ops:
+        if type(op) is SpliceOp:
+            continue
+        if type(op) is not SetOp or type(op.value) not in _PLAIN_VALUES:
+            return False
+    return True
 
 
 def keyed_salt(key: bytes, salt: bytes) -> bytes:

@@ -368,7 +368,11 @@ class Judge:
 
 def _refines(mutation: Mutation, traits: Traits) -> bool:
     """Whether a `set` on a Text, Counter or Set must become the finer op."""
-    return any(isinstance(op, SetOp | UnsetOp) and op.path in traits.finer_paths for op in mutation.ops)
+    finer = traits.finer_paths
+    for op in mutation.ops:                                                     # noqa: SIM110 - a generator costs more than the loop
+        if (type(op) is SetOp or type(op) is UnsetOp) and op.path in finer:
+            return True
+    return False
 
 
 def _under_present_contract(mutation: Mutation, collection: Collection) -> tuple[Mutation, str | None]:

@@ -65,7 +65,7 @@ def document(routes: Sequence[Route], schema: Schema, *, base_path: str = "", ti
     for route in routes:
         for path, operation in _operations(route, schema):
             paths.setdefault(path, {})[route.method.lower()] = operation
-    components = {**_struct_schemas(routes), **_collection_schemas(schema), "Problem": _problem_schema()}
+    components = {**_struct_schemas(routes), **_collection_schemas(schema), "ProblemDetails": _problem_schema()}
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "summary": "A persistence layer for applications whose users never lose work"},
@@ -139,7 +139,7 @@ def _problems(route: Route) -> list[tuple[int, str]]:
 
 
 def _problem_responses(routes: Sequence[Route]) -> dict[str, Any]:
-    schema = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
+    schema = {"application/problem+json": {"schema": {"$ref": _REF.format(name="ProblemDetails")}}}
     return {name: {"description": f"Problem: {name.replace('.', ', ')}", "content": schema}
             for route in routes for _, name in _problems(route)}
 

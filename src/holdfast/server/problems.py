@@ -47,6 +47,7 @@ TITLES = {
     "storage_locked": "Another process holds the data",
     "storage_corrupt": "The stored data is damaged",
     "storage_newer": "Stored by a newer version",
+    "storage_outdated": "Stored by an older version",
     "storage_failed": "Storing failed",
     "storage_constraint": "Storing failed",
     "writer_stopped": "The writer stopped",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import MemberSession, Record, Store, Text, open_store, record_id, tenant
+from holdfast import InvalidValue, MemberSession, Record, Store, Text, open_store, record_id, tenant
 from holdfast.app import App, Context, action
 from tests.engine.world import Device
 
@@ -34,6 +34,11 @@ async def append(ctx: Context, given: dict[str, Any]) -> Any:
             "first_outcome": change.first_outcome, "nothing": change.value("fields", "saves", "deeper")}
 
 
+@action("make")
+async def make(ctx: Context, given: dict[str, Any]) -> Any:
+    return ctx.create(Sheet(name=given["name"], saves=given["saves"])).record
+
+
 @action("own_position")
 async def own_position(ctx: Context, given: dict[str, Any]) -> Any:
     return {"position": await ctx.last_own_position(Sheet, record_id(Sheet, name=given["name"]))}
@@ -42,7 +47,7 @@ async def own_position(ctx: Context, given: dict[str, Any]) -> Any:
 @pytest.fixture(params=["memory", "sqlite"])
 async def sheets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     folder = tmp_path / "data" if request.param == "sqlite" else None
-    async with open_store(folder, apps=[App("office", records=[Sheet], actions=[append, own_position])]) as store:
+    async with open_store(folder, apps=[App("office", records=[Sheet], actions=[append, make, own_position])]) as store:
         yield store
 
 
@@ -82,6 +87,12 @@ async def test_a_repeated_call_is_a_duplicate_with_its_first_outcome_and_the_rec
     assert (first["outcome"], first["saves"], first["nothing"], "first_outcome" in first) == ("applied", 2, None, False)
     assert (again["outcome"], again["first_outcome"], again["saves"]) == ("duplicate", "applied", 3)
     assert again["whole"]["position"] == (await ann.get(Sheet, record_id(Sheet, name="one"))).position
+
+
+async def test_values_that_a_record_class_refuses_are_the_callers_mistake(ann: MemberSession) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        await ann.call("office.make", name="one", saves="many")
+    assert refused.value.field == "/saves"
 
 
 async def test_the_entry_of_a_call_holds_nothing_of_the_records_content(sheets: Store, ann: MemberSession) -> None:

@@ -1,5 +1,6 @@
 """Erasing by law: the payloads of a record's entries go, with what was made of them (contexts, inbox items), the chain stays checkable.
-Erasing is itself an entry. Without chosen entries the record's present state goes too: it is emptied and deleted."""
+Erasing is itself an entry. Without chosen entries the record's present state goes too: it is emptied and deleted. With chosen ones,
+the later entries whose inverse may hold what those said go with them."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from holdfast.core.entry import Entry, Row
 from holdfast.core.errors import Forbidden, InvalidValue, NotFound
 from holdfast.core.facts import Decision
 from holdfast.core.messages import Result
+from holdfast.core.ops import CreateOp, DeleteOp, Op, UndeleteOp
+from holdfast.core.pointer import overlaps
 from holdfast.core.schema import Collection, Field, Kind
 from holdfast.engine.judge import Judge
 from holdfast.engine.reverting import asked_as_mutation, repeat_of
@@ -59,11 +62,25 @@ def _chosen(entries: list[Entry], work: Erase) -> list[Entry]:
     if work.seqs is None:
         chosen = list(entries)
     else:
-        chosen = [entry for entry in entries if entry.seq in set(work.seqs)]
-        if len(chosen) != len(set(work.seqs)):
+        named = [entry for entry in entries if entry.seq in set(work.seqs)]
+        if len(named) != len(set(work.seqs)):
             raise NotFound("The record has no entry with one of these numbers.")
+        chosen = [entry for entry in entries if entry in named or any(_undoes(entry, other) for other in named)]
     # What an erasure says of itself is not personal, and is what proves that it was done.
     return [entry for entry in reversed(chosen) if not entry.erased and entry.kind != "erase"]
+
+
+def _undoes(entry: Entry, earlier: Entry) -> bool:
+    """Whether the inverse of `entry` may hold what `earlier` said: then it goes too."""
+    if entry.seq <= earlier.seq:
+        return False
+    said = _places(earlier.ops)
+    return any(overlaps(place, other) for place in _places(entry.undo) for other in said)
+
+
+def _places(ops: list[Op]) -> set[str]:
+    """Where ops put values; "" stands for the whole record."""
+    return {"" if isinstance(op, CreateOp | DeleteOp | UndeleteOp) else op.path for op in ops}
 
 
 def _emptying(decision: Decision, collection: Collection) -> Decision:

@@ -25,7 +25,7 @@ from holdfast.engine.ground import is_pseudo
 from holdfast.engine.replay import Replayed, open_items, replayed
 from holdfast.engine.secrecy import Secrecy
 from holdfast.engine.store import Store
-from holdfast.storage.protocol import Query, Reader
+from holdfast.storage.protocol import Query, Reader, Seal
 
 __all__ = ["Finding", "Report", "verify_tenant"]
 
@@ -72,6 +72,8 @@ async def verify_tenant(store: Store, tenant_id: str) -> Report:
         assert tenant is not None, "verified are tenants that exist"
         secrecy = store.keyring.secrecy(tenant)
         await _verify_chain(reader, tenant_id, report)
+        if report.first_bad_seq is not None:
+            return report           # what follows replays the log: it would say the same again, a hundred times
         created = await _verify_rows(reader, tenant_id, store, secrecy, report)
         await _verify_nothing_missing(reader, tenant_id, created, report)
         await _verify_items(reader, tenant_id, store, secrecy, report)
@@ -82,39 +84,84 @@ async def verify_tenant(store: Store, tenant_id: str) -> Report:
 
 
 async def _verify_chain(reader: Reader, tenant_id: str, report: Report) -> None:
-    previous, expected = digest.FIRST, 1
-    erasures: set[int] = set()
-    async for entries in _chunks(reader, tenant_id):
+    chain = _Chain(report)
+    async for entries in _readable_chunks(reader, tenant_id, report):
         seals = await reader.seals(tenant_id, [entry.seq for entry in entries])
         for entry in entries:
-            if entry.seq != expected:
-                _bad(report, expected, f"Entry {expected} is missing.")
+            if not chain.goes_on(entry, seals.get(entry.seq)):
                 return
-            seal = seals.get(entry.seq)
-            if seal is None:
-                _bad(report, entry.seq, f"Entry {entry.seq} has no seal.")
-                return
-            if entry.erased:
-                report.erased.append(entry.seq)
-                kept = seal.payload_digest
-            else:
-                kept = digest.payload_digest(seal.salt, digest.payload(entry))
-            if kept is None or digest.chain(previous, entry, kept) != entry.digest:
-                _bad(report, entry.seq, f"Entry {entry.seq} is not what was written: its digest does not fit.")
-                return
-            if entry.kind == "erase" and not entry.erased:
-                erasures.update(entry.extra.get("seqs", ()))
-            previous, expected = entry.digest, expected + 1
         report.entries += len(entries)
     head = await reader.head(tenant_id)
-    if (head.seq, head.digest) != (expected - 1, previous):
-        _bad(report, expected, f"The head says {head.seq}, the log ends at {expected - 1}.")
-    for seq in sorted(set(report.erased) - erasures):
+    if report.ok and (head.seq, head.digest) != (chain.expected - 1, chain.previous):
+        _bad(report, chain.expected, f"The head says {head.seq}, the log ends at {chain.expected - 1}, or with another digest.")
+    for seq in sorted(set(report.erased) - chain.erasures):
         report.add(f"Entry {seq} is erased, and no entry says so.", seq=seq)
 
 
+class _Chain:
+    """Walks the digests. `erasures`: the seqs that entries say were erased."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.previous = digest.FIRST
+        self.expected = 1
+        self.erasures: set[int] = set()
+
+    def goes_on(self, entry: Entry, seal: Seal | None) -> bool:
+        if entry.seq != self.expected:
+            _bad(self._report, self.expected, f"Entry {self.expected} is missing.")
+            return False
+        if seal is None:
+            _bad(self._report, entry.seq, f"Entry {entry.seq} has no seal.")
+            return False
+        if entry.erased:
+            self._report.erased.append(entry.seq)
+            kept = seal.payload_digest
+        else:
+            kept = digest.payload_digest(seal.salt, digest.payload(entry))
+        if digest.chain(self.previous, entry, kept) != entry.digest:
+            _bad(self._report, entry.seq, f"Entry {entry.seq} is not what was written: its digest does not fit.")
+            return False
+        if entry.kind == "erase" and not entry.erased:
+            self.erasures.update(entry.extra.get("seqs", ()))
+        self.previous, self.expected = entry.digest, self.expected + 1
+        return True
+
+
+async def _readable_chunks(reader: Reader, tenant_id: str, report: Report) -> AsyncIterator[list[Entry]]:
+    """The log, up to the first entry that cannot be read at all: what is damaged may not even decode."""
+    after = 0
+    while True:
+        try:
+            entries = await reader.entries(tenant_id, after=after, limit=CHUNK)
+        except Exception:
+            entries = await _up_to_the_unreadable(reader, tenant_id, after, report)
+            yield entries
+            return
+        if not entries:
+            return
+        yield entries
+        after = entries[-1].seq
+
+
+async def _up_to_the_unreadable(reader: Reader, tenant_id: str, after: int, report: Report) -> list[Entry]:
+    found: list[Entry] = []
+    while True:
+        seq = after + len(found) + 1
+        try:
+            entry = await reader.entry(tenant_id, seq)
+        except Exception as error:
+            _bad(report, seq, f"Entry {seq} cannot be read ({type(error).__name__}).")
+            return found
+        if entry is None:
+            _bad(report, seq, f"Entry {seq} is missing.")
+            return found
+        found.append(entry)
+
+
 def _bad(report: Report, seq: int, what: str) -> None:
-    report.first_bad_seq = seq
+    if report.first_bad_seq is None:
+        report.first_bad_seq = seq
     report.add(what, seq=seq)
 
 

@@ -22,7 +22,7 @@ from benchmarks.machine import describe
 from benchmarks.pushes import pushes
 from benchmarks.results import write_results
 from benchmarks.resume import resume, snapshot
-from benchmarks.saves import against_handwritten, single_saves
+from benchmarks.saves import beside_handwritten, single_saves
 from benchmarks.seed import Seed
 from benchmarks.servers import PROJECT
 
@@ -32,15 +32,9 @@ RESULTS = PROJECT / "benchmarks" / "results"
 SCRATCH = PROJECT / "build"
 
 
-def _saves(bench: Bench) -> list[Figure]:
-    """Ours, then the hand-written peer at once, on the same disk."""
-    ours = single_saves(bench, 32, 6_000.0)
-    return [*ours, *against_handwritten(bench, ours[0])]
-
-
 MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "idle": idle_memory,
-    "saves": _saves,
+    "saves": lambda bench: beside_handwritten(bench, 32, 6_000.0),
     "saves-256": lambda bench: single_saves(bench, 256, 8_000.0),
     "pushes": pushes,
     "resume": resume,

@@ -17,35 +17,74 @@ from benchmarks.load.writing import Draft
 from benchmarks.seed import DRAFTS, DRAFTS_PER_SESSION
 from benchmarks.servers import Running, running_handwritten
 
-__all__ = ["against_handwritten", "raise_unless_kept", "single_saves"]
+__all__ = ["Saving", "beside_handwritten", "raise_unless_kept", "single_saves"]
 
 P99_MS_MAX = 50.0
 
 
 def single_saves(bench: Bench, connections: int, target: float) -> list[Figure]:
     with bench.seed.served(f"saves-{connections}") as server:
-        samples = uvloop.run(_saves(bench, server, connections))
-    rate = Figure(f"single saves, {connections} connections", "acknowledged/s", target, samples, durable=True)
-    if connections > 32:
-        return [rate]
-    late = [Sample(sample.facts["p99 ms"], sample.ground, sample.cpu, sample.count) for sample in samples]
-    return [rate, Figure(f"single saves, {connections} connections, p99", "ms", P99_MS_MAX, late, durable=True, at_most=True)]
+        saving = Saving(bench, server, connections)
+        samples = [uvloop.run(saving.once()) for _ in bench.rounds()]
+        uvloop.run(raise_unless_kept(bench, server, saving.devices))
+    return [_rate(connections, target, samples)]
 
 
-async def _saves(bench: Bench, server: Running, connections: int) -> list[Sample]:
-    devices = _devices(bench, connections)
-    samples = []
-    for _ in bench.rounds():
-        _, sample = await bench.load(server, list(devices))
-        samples.append(sample)
-    await raise_unless_kept(bench, server, devices)
-    return samples
+def beside_handwritten(bench: Bench, connections: int, target: float) -> list[Figure]:
+    """Ours and the hand-written peer in turn, on the same disk at the same time of day; the other one rests meanwhile."""
+    folder = bench.folder / "handwritten"
+    folder.mkdir()
+    with bench.seed.served(f"saves-{connections}") as server, running_handwritten(folder) as other:
+        saving, peer = Saving(bench, server, connections), PeerSaving(bench, other, connections)
+        uvloop.run(peer.seed())
+        ours, theirs = [], []
+        for _ in bench.rounds():
+            ours.append(uvloop.run(saving.once()))
+            theirs.append(uvloop.run(peer.once()))
+        uvloop.run(raise_unless_kept(bench, server, saving.devices))
+    late = [Sample(sample.facts["p99 ms"], sample.ground, sample.cpu, sample.count) for sample in ours]
+    times = [Sample(mine.value / their.value, their.ground, their.cpu, their.count, {"peer's saves/s": their.value, **their.facts})
+             for mine, their in zip(ours, theirs, strict=True)]
+    return [_rate(connections, target, ours),
+            Figure(f"single saves, {connections} connections, p99", "ms", P99_MS_MAX, late, durable=True, at_most=True),
+            Figure(f"times the hand-written peer, {connections} connections", "×", 10.0, times)]
 
 
-def _devices(bench: Bench, connections: int) -> list[Device]:
-    """One per connection, each with a draft of its own, spread over all of the table."""
-    step = DRAFTS // connections
-    return [bench.seed.device(number, [Draft.begun(number * step)], run=f"saves-{connections}") for number in range(connections)]
+def _rate(connections: int, target: float, samples: list[Sample]) -> Figure:
+    return Figure(f"single saves, {connections} connections", "acknowledged/s", target, samples, durable=True)
+
+
+class Saving:
+    """Devices that save, one per connection, each with a draft of its own, spread over all of the table."""
+
+    def __init__(self, bench: Bench, server: Running, connections: int) -> None:
+        self._bench = bench
+        self._server = server
+        step = DRAFTS // connections
+        self.devices = [bench.seed.device(number, [Draft.begun(number * step)], run=f"saves-{connections}")
+                        for number in range(connections)]
+
+    async def once(self) -> Sample:
+        return (await self._bench.load(self._server, list(self.devices)))[1]
+
+
+class PeerSaving:
+    """The same drafts and edits, against the hand-written peer."""
+
+    def __init__(self, bench: Bench, server: Running, connections: int) -> None:
+        self._bench = bench
+        self._server = server
+        step = DRAFTS // connections
+        self._clients = [Client([Draft.begun(number * step)]) for number in range(connections)]
+
+    async def seed(self) -> None:
+        for first in range(0, DRAFTS, DRAFTS_PER_SESSION * 10):
+            seeding = Client([Draft.begun(number) for number in range(first, first + DRAFTS_PER_SESSION * 10)])
+            status, body = await asyncio.wait_for(ask(self._server.port, seeding.creation()), 60)
+            seeding.answered(status, body)
+
+    async def once(self) -> Sample:
+        return (await self._bench.load(self._server, list(self._clients)))[1]
 
 
 async def raise_unless_kept(bench: Bench, server: Running, devices: list[Device], *, every: int = 1) -> None:
@@ -68,26 +107,3 @@ async def head_seq(port: int, token: str) -> int:
     if status != 200:
         raise LoadFailed(f"A pull was answered {status}: {body[:500]!r}")
     return int(orjson.loads(body)["head"])
-
-
-def against_handwritten(bench: Bench, ours: Figure, connections: int = 32) -> list[Figure]:
-    """The hand-written peer with the same drafts, right after ours; the figure is how many times more we acknowledge."""
-    folder = bench.folder / "handwritten"
-    folder.mkdir()
-    with running_handwritten(folder) as server:
-        samples = uvloop.run(_handwritten(bench, server, connections))
-    peer = Figure(f"hand-written peer, single saves, {connections} connections", "acknowledged/s", 0.0, samples, durable=True)
-    bench.say(peer.line())
-    times = [Sample(ours.value / sample.value, sample.ground, sample.cpu, sample.count, {"peer's": sample.value, **sample.facts})
-             for sample in samples]
-    return [Figure("times the hand-written peer, single saves", "×", 10.0, times)]
-
-
-async def _handwritten(bench: Bench, server: Running, connections: int) -> list[Sample]:
-    for first in range(0, DRAFTS, DRAFTS_PER_SESSION * 10):
-        seeding = Client([Draft.begun(number) for number in range(first, first + DRAFTS_PER_SESSION * 10)])
-        status, body = await asyncio.wait_for(ask(server.port, seeding.creation()), 60)
-        seeding.answered(status, body)
-    step = DRAFTS // connections
-    clients = [Client([Draft.begun(number * step)]) for number in range(connections)]
-    return [(await bench.load(server, list(clients)))[1] for _ in bench.rounds()]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.storage_costs [--saves 40000] [--folder DIR]
 
-Durable (`synchronous=EXTRA`), in one process, without merging, digests and network: entries are sealed before the clock runs. The
+Durable (`synchronous=FULL`), in one process, without merging, digests and network: entries are sealed before the clock runs. The
 bare driver does the same statements with ready bindings, so the ratio says what this layer adds. The rate of fdatasync is measured in
 the same run, before and after: absolute figures mean little without it.
 """

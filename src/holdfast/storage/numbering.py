@@ -42,9 +42,10 @@ class Remembered:
 
     def adopt(self, other: Remembered) -> None:
         for mine, new in zip(self.parts(), other.parts(), strict=True):
-            if len(mine) + len(new) > REMEMBERED_MAX:
-                mine.clear()
-            mine.update(new)
+            if new:
+                if len(mine) + len(new) > REMEMBERED_MAX:
+                    mine.clear()
+                mine.update(new)
 
 
 class Numbers:

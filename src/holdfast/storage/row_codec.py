@@ -68,18 +68,8 @@ class RowCodec:
 
     def decode(self, raw: tuple[Any, ...], label: Callable[[int], str]) -> Row:
         """The row of `columns`. `label`: the text of a number."""
-        fields = dict(zip(self._names, raw[1:], strict=False))
-        for name, turn in self._decoded:
-            value = fields[name]
-            if value is not None:
-                fields[name] = turn(value)
-        copied = dict(zip(self._copied_names, raw[1 + len(self._names):], strict=False))
-        for name, turn in self._copied_decoded:
-            value = copied[name]
-            if value is not None:
-                copied[name] = turn(value)
         contract, deleted, rev, last, prefix, device, mutation, foreign, stamp = raw[self._bookkeeping_at:]
-        return Row(collection=self.collection.name, id=raw[0], fields=fields, copied=copied, contract=contract, deleted=bool(deleted),
+        return Row(collection=self._name, id=raw[0], fields=self._fields_of(raw), copied=self._copied_of(raw), contract=contract, deleted=bool(deleted),
                    rev=rev, last=last, last_prefix="" if prefix is None else f"{prefix:08x}",
                    last_device="" if device is None else label(device), last_mutation="" if mutation is None else unpacked_id(mutation),
                    last_foreign=foreign, stamp=stamp)

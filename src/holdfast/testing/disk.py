@@ -2,8 +2,9 @@
 
 Theory. Every file has what its last sync made durable, and the writes since. Programs read what was written; a power cut keeps
 what was synced and of the rest whatever the `Survival` says: nothing, everything, whole writes in any order, single sectors, or
-half a sector. A file whose directory entry was never synced may be gone; a deleted one may be back. That is more than real disks
-do to us and no less: the order between files is lost too.
+half a sector. A file whose name was never synced may be gone; a deleted one may be back. That is what POSIX allows, and more than
+real disks do to us: the order between files is lost too. Names become durable as SQLite's own VFS for Unix makes them: when a new
+journal or write-ahead log is synced for the first time, and when a deletion asks for it.
 
 Steps. Every call that changes the disk (open of a new file, write, truncate, sync, delete) is one step. `cut_power_at(n)` makes
 step n the one that does not return: a write may still reach the platter, a sync has not happened. From then on every call fails.
@@ -27,6 +28,7 @@ import apsw
 __all__ = ["SECTOR_BYTES", "SimulatedDisk", "Survival"]
 
 SECTOR_BYTES: Final = 512
+_JOURNALS: Final = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
 _names: Final = itertools.count(1)
 
 
@@ -66,7 +68,6 @@ class SimulatedFile:
     def sync(self) -> None:
         self.durable = bytearray(self.seen)
         self.pending.clear()
-        self.name_synced = True
 
     def after_power_cut(self, survival: Survival, rng: random.Random) -> bytes:
         content = bytearray(self.durable)
@@ -108,6 +109,7 @@ class _Handle(apsw.VFSFile):
         self._disk = disk
         self._name = name
         self._file = held
+        self._syncs_folder = not held.name_synced and bool(flags[0] & _JOURNALS)
         super().__init__("unix", name, [flags[0] | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_READWRITE, flags[1]])
 
     def xRead(self, amount: int, offset: int) -> bytes:
@@ -122,7 +124,8 @@ class _Handle(apsw.VFSFile):
         self._disk.truncate(self._name, self._file, newsize)
 
     def xSync(self, flags: int) -> None:
-        self._disk.sync(self._name, self._file)
+        self._disk.sync(self._name, self._file, folder_too=self._syncs_folder)
+        self._syncs_folder = False
 
     def xFileSize(self) -> int:
         return len(self._file.seen)
@@ -219,10 +222,18 @@ class SimulatedDisk(apsw.VFS):
         if lost:
             raise apsw.IOError("the power is gone")
 
-    def sync(self, name: str, held: SimulatedFile) -> None:
+    def sync(self, name: str, held: SimulatedFile, *, folder_too: bool) -> None:
         if self._step("sync", name):
             raise apsw.IOError("the power is gone")
         held.sync()
+        if folder_too:
+            self.sync_folder()
+
+    def sync_folder(self) -> None:
+        """All names are durable, those of deleted files are gone for good."""
+        self.deleted.clear()
+        for held in self.files.values():
+            held.name_synced = True
 
     def used_bytes(self) -> int:
         return sum(len(held.seen) for held in self.files.values())
@@ -257,7 +268,7 @@ class SimulatedDisk(apsw.VFS):
         if lost:
             raise apsw.IOError("the power is gone")
         if syncdir:
-            self.deleted.clear()
+            self.sync_folder()
 
     def xAccess(self, pathname: str, flags: int) -> bool:
         self._raise_if_dead("access")

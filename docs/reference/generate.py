@@ -8,8 +8,13 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
+
+from holdfast.cli import main as main_command
+from holdfast.cli.doctor import CHECKS
 from holdfast.core import errors
 from holdfast.core.limits import Limits
+from holdfast.server.settings import render_reference
 
 __all__ = ["LIMIT_MEANINGS", "PAGES", "error_meanings", "main"]
 
@@ -91,9 +96,51 @@ def limits_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def commands_page() -> str:
+    lines = ["# Commands", "", MADE, "",
+             "What `holdfast` can do. Exit code 0: it is done or holds; 1: it is not, and the error says why; 2: the command was called",
+             "wrongly. Facts go to standard output (as JSON with `--json`), everything else to standard error.", ""]
+    for name, command in sorted(commands_below(main_command), key=lambda pair: (pair[0] != ("serve",), pair[0])):
+        context = click.Context(command, info_name=" ".join(["holdfast", *name]))
+        usage = command.get_usage(context).removeprefix("Usage: ").replace("\n", " ")
+        lines += [f"## {' '.join(name)}", "", inspect.cleandoc(command.help or ""), "", "```text", re.sub(r" +", " ", usage), "```", ""]
+        if name == ("serve",):
+            lines += ["Its options are the [settings](settings.md), and `--database`.", ""]
+            continue
+        lines += ["| option | what it does |", "|---|---|"]
+        lines += [f"| `{', '.join(one.opts)}` | {(one.help or '').replace('|', chr(92) + '|')} |" for one in command.params
+                  if isinstance(one, click.Option)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def commands_below(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_below(command, *above, name)
+        else:
+            yield (*above, name), command
+
+
+def checks_page() -> str:
+    lines = ["# Checks of `holdfast doctor`", "", MADE, "",
+             "Each says what it found, and what to do. `ok`: as it should be. `look`: it works, but somebody should see to it. `bad`: a",
+             "promise is broken, or will be; then the exit code is 1. Nothing is changed, and a server may be running meanwhile.", "",
+             "| check | what it is about |", "|---|---|", *(f"| {one.name} | {one.about} |" for one in CHECKS)]
+    return "\n".join([*lines, ""])
+
+
+def settings_page() -> str:
+    title, rest = render_reference().split("\n", 1)
+    return f"{title}\n\n{MADE}\n{rest}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "checks.md": checks_page,
+    "commands.md": commands_page,
     "errors.md": errors_page,
     "limits.md": limits_page,
+    "settings.md": settings_page,
 }
 
 

@@ -77,6 +77,7 @@ def shell_script(code: str, port: str) -> str:
             command = f"make --no-print-directory --dry-run -C '{PROJECT}' {target} > /dev/null"
         command = command.replace(".venv/bin/", "")
         if re.match(r"holdfast serve\b", command):
+            command += "" if "--port" in command else f" --port {port}"
             command = f"{command.rstrip(' &')} > .server.log 2>&1 & echo $! >> .servers; started $!"
         lines.append(command)
     return PRELUDE.replace("@PORT@", port) + "\n".join(lines) + "\nset +a\nexport -p > .state\n"
@@ -103,7 +104,7 @@ def run_document(document: Path, port: str) -> None:
         elif block.language == "python" and block.file:
             Path(block.file).write_text(code, "utf-8")
         elif block.language == "python":
-            exec(compile("\n" * (block.line - 1) + code, document.name, "exec"), namespace)
+            exec(compile("\n" * (block.line - 1) + code, document.name, "exec", dont_inherit=True), namespace)
 
 
 def stop_servers() -> None:

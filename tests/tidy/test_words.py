@@ -10,9 +10,9 @@ import pytest
 from tests.tidy.source import PROJECT, project_files
 
 # Written in parts, so that this file does not hold them itself.
-PLACES = ["wo" + "rk", "ro" + "ot", "home/" + r"\w+", "tm" + "p/brief", "op" + "t/pypi", "op" + "t/wheels"]
+PLACES = ["wo" + r"rk/(?:main|shared|\.library)", "ro" + "ot/", "home/" + r"\w+", "tm" + "p/brief", "op" + "t/pypi", "op" + "t/wheels"]
 HOSTS = ["py" + r"pi\.org", "files\\.python" + "hosted", "registry\\.np" + "mjs", "crates" + r"\.io", "proxy\\.gol" + "ang"]
-MACHINE_PATHS = re.compile(r"(?<![\w.<$}*-])/(?:" + "|".join(PLACES) + r")(?![\w-])")
+MACHINE_PATHS = re.compile(r"(?<![\w.<$}*-])/(?:" + "|".join(PLACES) + ")")
 CORPUS_PATH = re.compile("/sha" + "red" + r"\b")
 REGISTRIES = re.compile("|".join(HOSTS))
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")

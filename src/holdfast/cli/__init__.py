@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.metadata import version
 
 import click
@@ -23,6 +25,9 @@ def main() -> None:
     Every command takes --data (a folder), and tells facts as JSON with --json. Exit code 0: it is done or holds; 1: it is not, and
     the error says why; 2: the command was called wrongly.
     """
+    # An application of one's own is found in the folder one stands in; last, so that nothing there hides what is installed.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 for command in (serve, tenant, user, token, migrate, doctor, verify, schema):

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import msgspec
+from pydantic import ValidationError
 
 from holdfast.core.entry import Mutation
 from holdfast.core.errors import Conflict, Forbidden, InvalidValue, NotFound
 from holdfast.core.identity import natural_id, pseudo_device
 from holdfast.core.ops import DeleteOp, Op
-from holdfast.core.schema import Collection
+from holdfast.core.schema import Collection, Schema
 from holdfast.engine.api import Filter, ListQuery, RecordView
 from holdfast.engine.intake import create_op, ops_of_fields, with_author
 from holdfast.engine.listing import list_records
 from holdfast.engine.sight import Sight
 from holdfast.engine.views import record_view
 from holdfast.engine.work import ListRead, Read
+from holdfast.model.checks import explain
 from holdfast.model.record import Record
 from holdfast.model.typed import changed_fields, collection_of, from_fields, to_fields
 from holdfast.runtime import Runtime
@@ -269,6 +271,17 @@ def _record_as_json(value: Any) -> Any:
 def raise_if_not_for(roles: frozenset[str], only_for: frozenset[str] | None) -> None:
     if only_for is not None and only_for.isdisjoint(roles):
         raise Forbidden("You may not call this action.")
+
+
+def raise_if_of_record(error: ValidationError, schema: Schema) -> None:
+    """Raise InvalidValue, naming the field, if a record class refused the values that an action gave it."""
+    collection = next((one for one in schema.collections.values() if one.record == error.title), None)
+    if collection is None:
+        return
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    field = collection.fields.get(name)
+    raise InvalidValue(explain(name, first, field is not None and field.sensitive), field=f"/{name}" if name else None) from None
 
 
 def is_read_changed(error: Conflict) -> bool:

@@ -17,7 +17,7 @@ from holdfast.engine.actions import json_fields
 from holdfast.engine.api import Caller, Filter, ListQuery, Resolution
 from holdfast.engine.views import plain
 from holdfast.model.record import Record
-from holdfast.model.typed import changed_fields, collection_of, from_fields, record_id, to_fields
+from holdfast.model.typed import changed_fields, collection_of, from_fields, to_fields
 
 if TYPE_CHECKING:
     from holdfast.engine.store import Store
@@ -49,8 +49,8 @@ class MemberSession:
         Conflict (a unique value is taken), Held."""
         kind = type(record)
         if record._id is None:
-            made = record_id(kind, **{name: getattr(record, name) for name in kind.__declaration__.key}) if kind.__declaration__.key else None
-            record = record.with_id(made or self.store.new_record_id(self.caller, mutation_id))
+            collection = self.store.schema.collections[collection_of(kind)]
+            record = record.with_id(self.store.new_record_id(self.caller, collection, to_fields(record), mutation_id))
         result = await self.store.create(self.caller, collection_of(kind), to_fields(record), record_id=record.id, mutation_id=mutation_id)
         return _kept(kind, result, record)
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from pydantic import ValidationError
 
 from holdfast.core.entry import Mutation
 from holdfast.core.errors import Conflict, Forbidden, InvalidValue, LimitExceeded, Malformed, NotFound
@@ -16,7 +17,7 @@ from holdfast.core.messages import PullReply, PushReply, Result
 from holdfast.core.ops import DeleteOp, SetOp, UndeleteOp
 from holdfast.core.schema import Collection, Schema
 from holdfast.engine.accounts import Accounts
-from holdfast.engine.actions import Context, is_read_changed, raise_if_not_for, reply_as_json
+from holdfast.engine.actions import Context, is_read_changed, raise_if_not_for, raise_if_of_record, reply_as_json
 from holdfast.engine.activity import activity_page
 from holdfast.engine.api import Caller, ListQuery, Page, RecordView, Resolution
 from holdfast.engine.app import Action, App, split_action_name
@@ -196,15 +197,17 @@ class Store:
         """See `StoreAPI.create`. A natural key makes the id; a given one must be that."""
         known = self._collection(collection)
         op = create_op(with_author(known, fields, caller.on_behalf_of or caller.actor_id), self._limits)
-        if known.key is not None and record_id is None:
-            record_id = natural_id(known.name, [op.value.get(name) for name in known.key])
         mutation = Mutation(mutation_id=self._id(mutation_id), collection=collection,
-                            record_id=record_id or self.new_record_id(caller, mutation_id),
+                            record_id=record_id or self.new_record_id(caller, known, op.value, mutation_id),
                             ops=[op], contract=known.contract)
         return await self._change(Change(Who.of(caller), mutation, on_current=False))
 
-    def new_record_id(self, caller: Caller, mutation_id: str | None) -> str:
-        """A call that is repeated under its id must name the same record, without anybody remembering it."""
+    def new_record_id(self, caller: Caller, collection: Collection, fields: Mapping[str, Any], mutation_id: str | None) -> str:
+        """The id that a natural key makes; else a call that is repeated under its id must name the same record, without anybody
+        remembering it."""
+        if collection.key is not None:
+            given = with_author(collection, fields, caller.on_behalf_of or caller.actor_id)
+            return natural_id(collection.name, [given.get(name) for name in collection.key])
         return self.runtime.uuid7() if mutation_id is None else natural_id("$created", [caller.actor_id, mutation_id])
 
     async def change(self, caller: Caller, collection: str, record_id: str, *, fields: Mapping[str, Any] | None = None,
@@ -339,7 +342,11 @@ class Store:
     async def _run(self, caller: Caller, name: str, found: Action, given: Any, who: Who, device_id: str, call: Mutation) -> dict[str, Any]:
         async with self.sight(caller, granted=found.grants) as sight:
             context = Context(sight, self.runtime)
-            reply = reply_as_json(await found.function(context, given))
+            try:
+                reply = reply_as_json(await found.function(context, given))
+            except ValidationError as error:
+                raise_if_of_record(error, self.schema)      # made from what the caller sent
+                raise
             reads, lists = context.reads, context.lists
         if found.reads_only:
             if context.mutations:

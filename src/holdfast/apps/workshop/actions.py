@@ -119,9 +119,8 @@ async def save(ctx: Context, given: Save) -> Document:
 
 async def queue_response(ctx: Context, given: Save) -> Queued:
     response_id = record_id(StepResponse, session_id=given.session_id, step_number=given.step_number)
-    base = given.base
     if await ctx.find(StepResponse, response_id) is not None:
-        base = base or await ctx.last_own_position(StepResponse, response_id)
+        base = await ctx.last_own_position(StepResponse, response_id) if given.base is None else given.base
         if base is not None:
             return ctx.change(("step_responses", response_id), base=base, response_text=given.response_text)
     return ctx.create(StepResponse(session_id=given.session_id, step_number=given.step_number, response_text=given.response_text))

@@ -1,0 +1,1 @@
+"""The bundled applications, through the real server on a loopback port and on SQLite."""

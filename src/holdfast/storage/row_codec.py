@@ -6,7 +6,7 @@ which they did not change, the index pages stay untouched, and a page is what a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +35,17 @@ def _slot(column: Column, default: Any = None) -> _Slot:
     return _Slot(column.name, encoder(column.representation), decoder(column.representation), default)
 
 
+def _object_reader(slots: Sequence[_Slot], first: int) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
+    """A function that makes the object of these columns from a row in which they stand from place `first` on. Written out as one
+    expression, `{'title': row[1], 'j': None if row[2] is None else turn2(row[2])}`: it takes half the time of a loop over the columns, and
+    a resume reads fifty rows."""
+    turns = {f"turn{place}": slot.decode for place, slot in enumerate(slots, first) if slot.decode is not None}
+    parts = [f"{slot.name!r}: row[{place}]" if slot.decode is None
+             else f"{slot.name!r}: None if row[{place}] is None else turn{place}(row[{place}])" for place, slot in enumerate(slots, first)]
+    made: Callable[[tuple[Any, ...]], dict[str, Any]] = eval(f"lambda row: {{{', '.join(parts)}}}", turns)
+    return made
+
+
 class RowCodec:
     def __init__(self, collection: Collection, table: Table) -> None:
         self.collection = collection
@@ -43,10 +54,10 @@ class RowCodec:
         self._copied = tuple(_slot(column) for column in table.copied)
         self._defaults = tuple((slot.name, slot.default) for slot in self._fields)
         self._encoded = tuple((place, slot.encode) for place, slot in enumerate((*self._fields, *self._copied)) if slot.encode is not None)
-        self._names = tuple(slot.name for slot in self._fields)
         self._copied_names = tuple(slot.name for slot in self._copied)
-        self._decoded = tuple((slot.name, slot.decode) for slot in self._fields if slot.decode is not None)
-        self._copied_decoded = tuple((slot.name, slot.decode) for slot in self._copied if slot.decode is not None)
+        self._name = collection.name
+        self._fields_of = _object_reader(self._fields, 1)
+        self._copied_of = _object_reader(self._copied, 1 + len(self._fields))
         self._bookkeeping_at = 1 + len(self._fields) + len(self._copied)
         written = [column.name for column in (*table.fields, *table.copied, *BOOKKEEPING)]
         indexed = {name for index in table.indexes for name in index.columns} | {reference.column for reference in table.references}
@@ -69,8 +80,8 @@ class RowCodec:
     def decode(self, raw: tuple[Any, ...], label: Callable[[int], str]) -> Row:
         """The row of `columns`. `label`: the text of a number."""
         contract, deleted, rev, last, prefix, device, mutation, foreign, stamp = raw[self._bookkeeping_at:]
-        return Row(collection=self._name, id=raw[0], fields=self._fields_of(raw), copied=self._copied_of(raw), contract=contract, deleted=bool(deleted),
-                   rev=rev, last=last, last_prefix="" if prefix is None else f"{prefix:08x}",
+        return Row(collection=self._name, id=raw[0], fields=self._fields_of(raw), copied=self._copied_of(raw), contract=contract,
+                   deleted=bool(deleted), rev=rev, last=last, last_prefix="" if prefix is None else f"{prefix:08x}",
                    last_device="" if device is None else label(device), last_mutation="" if mutation is None else unpacked_id(mutation),
                    last_foreign=foreign, stamp=stamp)
 

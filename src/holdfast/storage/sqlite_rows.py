@@ -39,7 +39,7 @@ class SqliteRows(SqliteBase):
         codec = self.codecs[query.collection]
         sql, values = page_sql(codec.columns, tenant, query, checked(codec.collection, query), codec.table)
         text = self.numbers.text
-        return [codec.decode(raw, text) for raw in self.connection.execute(sql, values)]
+        return [codec.decode(raw, text) for raw in self.connection.execute(sql, values).fetchall()]
 
     async def counts(self, tenant: str, query: Query, by: str) -> dict[str, int]:
         codec = self.codecs[query.collection]

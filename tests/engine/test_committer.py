@@ -13,11 +13,12 @@ import pytest
 from holdfast import Limits, open_store
 from holdfast.core import decide
 from holdfast.core.errors import Overloaded, StorageFull, StorageLocked, WriterStopped
-from holdfast.core.ops import AddOp, CreateOp
+from holdfast.core.ops import AddOp, CreateOp, SpliceOp
 from holdfast.engine.committer import Committer, Written
 from holdfast.engine.room import Room
 from holdfast.engine.session import MemberSession
 from holdfast.engine.store import Store
+from holdfast.engine.verify import verify_tenant
 from holdfast.engine.work import Upkeep, Value, Work
 from holdfast.runtime import RealRuntime
 from tests.engine.world import Device, Note, StillRuntime
@@ -271,3 +272,32 @@ async def test_a_bug_in_deciding_one_mutation_spares_its_neighbours(store: Store
     assert "a bug" in caplog.text
 
 
+
+
+async def test_a_push_with_a_long_way_to_rebase_lets_others_in_between(tmp_path: Path, new_id: NewId) -> None:
+    limits = Limits(rebase_pairs_under_lock_max=200)
+    async with open_store(tmp_path / "data", records=[Note], limits=limits, mode="inline", runtime=StillRuntime()) as store:
+        ann = await store.member("acme", "ann@example.org")
+        laptop, phone, tablet = (Device(store, ann, name) for name in ("laptop", "phone", "tablet"))
+        note = new_id()
+        await laptop.create("notes", note, {"title": "a"})
+        await phone.catch_up()
+        await laptop.push(*(laptop.mutation("notes", note, SpliceOp("/body", [(at, 0, "x")])) for at in range(50)))
+        late = [phone.mutation("notes", note, SpliceOp("/body", [(at, 0, "y")])) for at in range(30)]
+        order: list[str] = []
+
+        async def push_late() -> None:
+            results = (await phone.push(*late)).results
+            assert [result.mutation_id for result in results] == [mutation.mutation_id for mutation in late]
+            assert {result.outcome for result in results} == {"merged"}
+            order.append("late")
+
+        async def push_other() -> None:
+            await tablet.create("notes", new_id(), {"title": "b"})
+            order.append("other")
+
+        await asyncio.gather(push_late(), push_other())
+        assert order == ["other", "late"]
+        assert (await ann.get(Note, note)).body in ("x" * 50 + "y" * 30, "y" * 30 + "x" * 50)
+        report = await verify_tenant(store, "acme")
+        assert report.ok, report.findings

@@ -33,12 +33,14 @@ from holdfast.engine.work import (
     Erase,
     Failure,
     NameVersion,
+    Progress,
     PushWork,
     Resolve,
     Restore,
     Results,
     Revert,
     TenantWork,
+    Unfinished,
     Upkeep,
     Value,
     Who,
@@ -85,7 +87,7 @@ class Commit:
 
     async def write(self, works: list[Work]) -> Written:
         """Raises the WorldErrors of the storage: then nothing is known of the batch, and all of it may be sent again."""
-        answers: list[Answer] = [_NOT_YET] * len(works)
+        answers: list[Progress] = [_NOT_YET] * len(works)
         by_tenant: dict[str, list[int]] = {}
         accounts_grew = False
         for at, work in enumerate(works):
@@ -111,7 +113,7 @@ class Commit:
             grown[ACCOUNTS_GREW] = self._runtime.now_ms()
         return Written(answers, grown)
 
-    async def _write_tenants(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Answer],
+    async def _write_tenants(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Progress],
                              grown: dict[str, int]) -> None:
         grounds: list[Ground] = []
         async with self._storage.batch(sorted(by_tenant)) as batch:
@@ -147,9 +149,9 @@ class Commit:
                         now=self._runtime.now_ms())
         return Judge(ground, schema=self._schema, limits=self._limits, runtime=self._runtime)
 
-    async def _judged(self, judge: Judge, works: list[TenantWork]) -> list[Answer]:
+    async def _judged(self, judge: Judge, works: list[TenantWork]) -> list[Progress]:
         await judge.prepare(works)
-        answers: list[Answer] = []
+        answers: list[Progress] = []
         for work in works:
             before = judge.ground.seq
             try:
@@ -164,7 +166,7 @@ class Commit:
         await redecide_arrived(judge)
         return answers
 
-    async def _one(self, judge: Judge, work: TenantWork) -> Answer:
+    async def _one(self, judge: Judge, work: TenantWork) -> Progress:
         actor = judge.actor_of(work.who)
         if actor is None:
             raise Forbidden("You are not (any longer) a member of this organisation.")
@@ -185,9 +187,14 @@ class Commit:
         assert isinstance(work, Act)
         return await act(judge, actor, work)
 
-    async def _push(self, judge: Judge, actor: Actor, work: PushWork) -> Results:
+    async def _push(self, judge: Judge, actor: Actor, work: PushWork) -> Results | Unfinished:
         await self._note_device(judge.ground, work.who, work.device_id)
-        results = [await judge.pushed(work.who, actor, work.device_id, work.offset_ms, mutation) for mutation in work.mutations]
+        results: list[Result] = []
+        until = judge.rebase_pairs + self._limits.rebase_pairs_under_lock_max
+        for at, mutation in enumerate(work.mutations):
+            if judge.rebase_pairs > until:
+                return Unfinished(results, PushWork(work.who, work.device_id, work.offset_ms, work.mutations[at:]))
+            results.append(await judge.pushed(work.who, actor, work.device_id, work.offset_ms, mutation))
         return Results(results, judge.ground.seq)
 
     async def _note_device(self, ground: Ground, who: Who, device_id: str) -> None:
@@ -212,7 +219,7 @@ class Commit:
 
     # -- a constraint fired ---------------------------------------------------------------------------------------------
 
-    async def _one_by_one(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Answer],
+    async def _one_by_one(self, works: Sequence[Work], by_tenant: dict[str, list[int]], answers: list[Progress],
                           grown: dict[str, int]) -> None:
         for tenant_id, places in by_tenant.items():
             for at in places:
@@ -238,14 +245,16 @@ class Commit:
         return Results(results, head)
 
     async def _alone(self, work: Work, tenant_id: str, grown: dict[str, int]) -> Answer:
-        answers: list[Answer] = [_NOT_YET]
+        answers: list[Progress] = [_NOT_YET]
         try:
             await self._write_tenants([work], {tenant_id: [0]}, answers, grown)
         except StorageConstraint as error:
             self.forget()
             return Failure("conflict", "The database refused this change: it breaks one of its constraints.",
                            "Tell the operator; it stays on the device.", extra={"cause": type(error).__name__})
-        return answers[0]
+        answer = answers[0]
+        assert not isinstance(answer, Unfinished), "a single mutation is never left for later"
+        return answer
 
     # -- outside the log ------------------------------------------------------------------------------------------------
 

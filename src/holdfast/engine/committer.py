@@ -24,8 +24,9 @@ from typing import Any, Protocol, TypeVar
 
 from holdfast.core.errors import HoldfastError, WorldError, WriterStopped
 from holdfast.core.limits import Limits
+from holdfast.core.messages import Result
 from holdfast.engine.room import Room
-from holdfast.engine.work import Answer, Failure, Work, error_of, failure_of, mutations_in
+from holdfast.engine.work import Answer, Failure, Progress, Results, Unfinished, Work, error_of, failure_of, mutations_in
 from holdfast.runtime import Runtime
 from holdfast.storage.drive import run_sync
 
@@ -57,11 +58,11 @@ class Waiter(Protocol):
 
 
 class Written:
-    """What one commit did: the answers, one for each work, and how far each tenant's log has grown."""
+    """What one commit did: the answers, one for each work (or how far it has come), and how far each tenant's log has grown."""
 
     __slots__ = ("answers", "grown")
 
-    def __init__(self, answers: list[Answer], grown: dict[str, int]) -> None:
+    def __init__(self, answers: list[Progress], grown: dict[str, int]) -> None:
         self.answers = answers
         self.grown = grown
 
@@ -77,13 +78,19 @@ class Batch(Protocol):
 
 
 class _Queued:
-    __slots__ = ("mutations", "size_bytes", "waiter", "work")
+    __slots__ = ("earlier", "mutations", "size_bytes", "waiter", "work")
 
     def __init__(self, work: Work, waiter: Waiter, mutations: int, size_bytes: int) -> None:
         self.work = work
         self.waiter = waiter
         self.mutations = mutations
         self.size_bytes = size_bytes
+        self.earlier: list[Result] = []     # of a push that goes on: what is committed of it
+
+    def answer(self, answer: Answer) -> None:
+        if self.earlier and isinstance(answer, Results):
+            answer = Results([*self.earlier, *answer.results], answer.head)
+        self.waiter.answer(answer)
 
 
 class _Promise:
@@ -208,13 +215,21 @@ class Committer:
             answers = written.answers
         except WorldError as error:
             self._batch.forget()
-            answers, written = [failure_of(error)] * len(batch), Written([], {})
+            failure: Progress = failure_of(error)
+            answers, written = [failure] * len(batch), Written([], {})
         self._in_flight = []
         mutations = 0
+        unfinished: list[_Queued] = []
         for queued, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Unfinished):
+                queued.work = answer.rest
+                queued.earlier.extend(answer.results)
+                unfinished.append(queued)
+                continue
             mutations += queued.mutations
             self._room.leave(queued.mutations, queued.size_bytes)
-            queued.waiter.answer(answer)
+            queued.answer(answer)
+        self._queue.extendleft(reversed(unfinished))        # before whatever came after it: a device's line keeps its order
         self._room.note_rate(mutations, self._runtime.monotonic() - began)
         for tenant_id, seq in written.grown.items():
             self._on_grown(tenant_id, seq)
@@ -230,7 +245,7 @@ class Committer:
         failure = failure_of(error)
         for queued in waiting:
             self._room.leave(queued.mutations, queued.size_bytes)
-            queued.waiter.answer(failure)
+            queued.answer(failure)
         if self._on_answered is not None:
             self._on_answered()
 

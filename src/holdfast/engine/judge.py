@@ -16,7 +16,7 @@ from holdfast.core.access import Actor, allows
 from holdfast.core.admission import Duplicate, Refused, admit
 from holdfast.core.entry import Entry, EntryKind, Mutation, Row, Unapplied
 from holdfast.core.errors import Forbidden, HoldfastError, InvalidValue, WorldError
-from holdfast.core.facts import Decision, Facts, Key, Lookups, UniqueKey
+from holdfast.core.facts import Context, Decision, Facts, Key, Lookups, UniqueKey
 from holdfast.core.identity import pseudo_device
 from holdfast.core.limits import Limits
 from holdfast.core.messages import Problem, Result
@@ -49,6 +49,7 @@ class Judge:
         self.schema = schema
         self.limits = limits
         self.runtime = runtime
+        self.rebase_pairs = 0       # others' changes × own ones, rebased in this batch: what makes a batch long
 
     # -- before the first -----------------------------------------------------------------------------------------------
 
@@ -236,6 +237,8 @@ class Judge:
         seen = Seen(base=row.last if row is not None else None, stamp=row.stamp if row is not None else 0)
         if not on_current:
             seen = await seen_of(ground, mutation, key, row, device_id, readable=readable)
+            if seen.entries_since or seen.context is not None:
+                self.rebase_pairs += len(seen.entries_since) + _waiting_in(seen.context)
         edited_at = None if mutation.edited_at is None else clock.parse(mutation.edited_at)
         stamp = clock.decided(edited_at, offset_ms=offset_ms, now=ground.now, seen=seen.stamp, limits=self.limits)
         upcast, old_contract = _under_present_contract(mutation, collection)
@@ -364,6 +367,10 @@ class Judge:
         return Result(mutation_id=entry.mutation_id, outcome=entry.outcome, receipt="held" if entry.outcome == "held" else "committed",
                       position=adopted.position, seq=entry.seq, rev=rev, inbox_id=decision.inbox_id,
                       unapplied=[shown(part, readable=rev is not None) for part in entry.unapplied] if entry.unapplied else None)
+
+
+def _waiting_in(context: Context | None) -> int:
+    return 0 if context is None else sum(len(waiting) for waiting in context.texts.values())
 
 
 def _refines(mutation: Mutation, traits: Traits) -> bool:

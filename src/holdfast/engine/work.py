@@ -19,8 +19,8 @@ from holdfast.engine.api import Caller, Resolution
 from holdfast.storage.protocol import Account, Credential, Device, Tenant
 
 __all__ = [
-    "Act", "Answer", "Change", "Erase", "Failure", "ListRead", "NameVersion", "PushWork", "Read", "Resolve", "Restore",
-    "Results", "Revert", "TenantWork", "Upkeep", "Value", "Who", "Work", "decode_answer", "decode_work", "encode_answer",
+    "Act", "Answer", "Change", "Erase", "Failure", "ListRead", "NameVersion", "Progress", "PushWork", "Read", "Resolve", "Restore",
+    "Results", "Revert", "TenantWork", "Unfinished", "Upkeep", "Value", "Who", "Work", "decode_answer", "decode_work", "encode_answer",
     "encode_work", "error_of", "failure_of", "mutations_in",
 ]
 
@@ -187,6 +187,20 @@ class Failure(msgspec.Struct, array_like=True, tag=3):
 
 
 Answer: TypeAlias = Results | Value | Failure
+
+
+class Unfinished:
+    """Never leaves the writer: so much of a push is committed, and the rest is for the next batch, so that no single push holds the lock
+    for long."""
+
+    __slots__ = ("rest", "results")
+
+    def __init__(self, results: list[Result], rest: PushWork) -> None:
+        self.results = results
+        self.rest = rest
+
+
+Progress: TypeAlias = Answer | Unfinished
 
 _work_encoder = msgspec.msgpack.Encoder()
 _work_decoder: msgspec.msgpack.Decoder[Work] = msgspec.msgpack.Decoder(Work)

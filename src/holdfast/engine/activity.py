@@ -1,7 +1,12 @@
-"""What happened in an organisation, newest first, within the rules of now: who changed which place of which record, never a value."""
+"""What happened in an organisation, newest first, within the rules of now: who changed which place of which record, never a value.
+
+Where a page ends must not tell what was left out of it: a cursor at a hidden entry, or one that is there at all because hidden entries
+fit the filter, would say that they exist and when. So a page is full, and ends at its last entry, or it ends at a number of the log that
+depends on nothing but where it began."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +21,9 @@ from holdfast.engine.sight import Sight
 __all__ = ["activity_page"]
 
 PAGE_MAX = 200
-ROUNDS_MAX = 20
+READ_AT_ONCE = 200
+NUMBERS_PER_PAGE = 5_000
+"""How far back one page looks, in numbers of the log."""
 FILTERS = frozenset({"actor_id", "device_id", "collection", "record_id", "kind", "since", "until"})
 
 
@@ -28,22 +35,35 @@ async def activity_page(sight: Sight, cursor: str | None, limit: int, filters: d
         raise InvalidValue(f"Activity cannot be filtered by {unknown[0][:60]!r}.", field=unknown[0][:60])
     wanted: dict[str, Any] = {name: _moment(value) if name in ("since", "until") else value for name,
                               value in filters.items() if value is not None}
-    before = read_number(cursor)
+    start = read_number(cursor)
+    before = (await sight.reader.head(sight.tenant_id)).seq + 1 if start is None else start
+    floor = max(1, before - NUMBERS_PER_PAGE)
     limit = max(1, min(limit, PAGE_MAX))
     found: list[dict[str, Any]] = []
-    for _ in range(ROUNDS_MAX):
-        entries = await sight.reader.activity(sight.tenant_id, before=before, limit=limit - len(found), **wanted)
-        if not entries:
-            return {"entries": found, "cursor": None}
-        rows = await sight.all_rows((entry.collection, entry.record_id) for entry in entries if entry.record_id)
-        for entry in entries:
+    while before > floor:
+        entries = await sight.reader.activity(sight.tenant_id, before=before, limit=READ_AT_ONCE, **wanted)
+        for entry in await _visible(sight, [entry for entry in entries if entry.seq >= floor]):
+            found.append(_view(sight, entry))
+            if len(found) == limit:
+                return {"entries": found, "cursor": number_cursor(entry.seq) if entry.seq > 1 else None}
+        before = entries[-1].seq if len(entries) == READ_AT_ONCE else floor
+    return {"entries": found, "cursor": number_cursor(floor) if floor > 1 else None}
+
+
+async def _visible(sight: Sight, entries: Sequence[Entry]) -> list[Entry]:
+    """Those about records that the caller may see; of those about no record (calls of actions) the caller's own, for owners and admins all.
+    What somebody did to a record that he may not see (any longer), or what followed from it there, is not shown to him either."""
+    rows = await sight.all_rows((entry.collection, entry.record_id) for entry in entries if entry.record_id)
+    found = []
+    for entry in entries:
+        if entry.record_id:
             row = rows.get((entry.collection, entry.record_id))
-            if (row is not None and sight.may_read(row)) or entry.actor_id == sight.actor.id or (not entry.record_id and _sees_all(sight)):
-                found.append(_view(sight, entry))
-        before = entries[-1].seq
-        if len(found) >= limit:
-            break
-    return {"entries": found, "cursor": None if before is None or before <= 1 else number_cursor(before)}
+            visible = row is not None and sight.may_read(row)
+        else:
+            visible = entry.actor_id == sight.actor.id or _sees_all(sight)
+        if visible:
+            found.append(entry)
+    return found
 
 
 def _moment(value: Any) -> int:

@@ -1,5 +1,5 @@
 """The inbox as people see it: their own items and those assigned to them; owners and admins also those of records they may see.
-Whoever may not see the record gets the own value alone."""
+Whoever may not see the record gets the own value alone; of an item that somebody else made, and was assigned to him, the places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from holdfast.core import inbox as core_inbox
 from holdfast.core import text
-from holdfast.core.entry import HeldText, Item, Row
+from holdfast.core.access import Actor
+from holdfast.core.entry import HeldText, Item, Row, Unapplied
 from holdfast.core.errors import NotFound
 from holdfast.core.stamping import iso
 from holdfast.engine.judge import shown
@@ -20,40 +21,44 @@ from holdfast.engine.views import record_view
 __all__ = ["inbox_page", "one_item"]
 
 PAGE_MAX = 200
-ROUNDS_MAX = 20
 
 
 async def inbox_page(sight: Sight, cursor: str | None, limit: int) -> dict[str, Any]:
-    """{"items", "cursor"}, oldest first. A page may hold fewer than `limit` and still not be the last."""
+    """{"items", "cursor"}, oldest first. A page ends at its last item: what was left out of it must not show in the cursor."""
     after = read_number(cursor)
     limit = max(1, min(limit, PAGE_MAX))
     all_items = not sight.actor.roles.isdisjoint(SEES_ALL_ITEMS)
     found: list[dict[str, Any]] = []
-    for _ in range(ROUNDS_MAX):
+    while True:
         items = await sight.reader.inbox(sight.tenant_id, actor_id=None if all_items else sight.actor.id,
-                                         after=None if after is None else str(after), limit=limit - len(found))
-        if not items:
-            return {"items": found, "cursor": None}
+                                         after=None if after is None else str(after), limit=PAGE_MAX)
         rows = await sight.all_rows((item.collection, item.record_id) for item in items)
         for item in items:
             row = _readable(sight, rows.get((item.collection, item.record_id)))
             if may_see_item(item, sight.actor, record_readable=row is not None):
-                found.append(_item_view(sight.secrecy.open_item(item), row))
+                found.append(_item_view(sight.secrecy.open_item(item), row, sight.actor))
+                if len(found) == limit:
+                    return {"items": found, "cursor": number_cursor(item.opened)}
+        if len(items) < PAGE_MAX:
+            return {"items": found, "cursor": None}
         after = items[-1].opened
-        if len(found) >= limit:
-            break
-    return {"items": found, "cursor": None if after is None else number_cursor(after)}
 
 
 def _readable(sight: Sight, row: Row | None) -> Row | None:
     return row if row is not None and sight.may_read(row) else None
 
 
-def _item_view(item: Item, row: Row | None) -> dict[str, Any]:
+def _item_view(item: Item, row: Row | None, actor: Actor) -> dict[str, Any]:
     return {"id": item.id, "collection": item.collection, "record_id": item.record_id, "device_id": item.device_id,
             "actor_id": item.actor_id,
             "opened_at": iso(item.opened_at), "assigned_to": item.assigned_to, "reasons": sorted({part.reason for part in item.parts}),
-            "parts": [shown(part, readable=row is not None) for part in item.parts], "seqs": item.seqs}
+            "parts": [_part_view(part, item, row, actor) for part in item.parts], "seqs": item.seqs}
+
+
+def _part_view(part: Unapplied, item: Item, row: Row | None, actor: Actor) -> dict[str, Any]:
+    if row is None and actor.id != item.actor_id:
+        return {"reason": part.reason, "path": part.path or getattr(part.op, "path", ""), "waits": part.waits}
+    return shown(part, readable=row is not None)
 
 
 async def one_item(sight: Sight, item_id: str) -> dict[str, Any]:
@@ -66,12 +71,14 @@ async def one_item(sight: Sight, item_id: str) -> dict[str, Any]:
     row = _readable(sight, (await sight.all_rows([key])).get(key))
     if not may_see_item(item, sight.actor, record_readable=row is not None):
         raise NotFound(NO_ITEM)
-    view = _item_view(item, row)
+    view = _item_view(item, row, sight.actor)
     if row is not None:
         view["record"] = record_view(row)
         view["texts"] = await _texts_if_applied(sight, item, row)
-    else:
+    elif sight.actor.id == item.actor_id:
         view["texts"] = {name: {"mine": _typed(texts)} for name, texts in item.texts.items()}
+    else:
+        view["texts"] = {}
     return view
 
 

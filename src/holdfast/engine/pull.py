@@ -1,6 +1,7 @@
 """Pull: what happened after a cursor, judged by the rules as of now.
 
-- Entries of hidden records are left out; `limit` counts entries read, so a page may be empty and still move the cursor.
+- Entries of hidden records are left out; `limit` counts entries of the log, so a page may be empty and still move the cursor. It counts
+  them also where only some collections are asked for: a cursor that stood at the last entry of one of them would tell of hidden ones.
 - A record whose rule's columns changed on this page is judged twice, as it stands and as it stood at the cursor: one that came into view
   comes whole in `records` (and none of its changes), one that left it as `forget`. Changes of a record that comes into view on a
   later page may arrive before it: a device skips changes of a record it does not have.
@@ -61,12 +62,12 @@ async def pull(sight: Sight, traits: Mapping[str, Traits], *, cursor: str | None
     if start is None:
         return PullReply(changes=[], cursor=end, head=head.seq, backed_up_seq=backed_up, more=False, reset="history")
     wanted = None if collections is None else list({*collections, MEMBERS})
-    stored = await sight.reader.entries(sight.tenant_id, after=start, limit=limit, collections=wanted)
+    last = min(start + limit, head.seq)
+    stored = await sight.reader.entries(sight.tenant_id, after=start, until=last, limit=limit, collections=wanted)
     if start and any(_changes_own_roles(entry, sight.actor.id) for entry in stored):
         return PullReply(changes=[], cursor=end, head=head.seq, backed_up_seq=backed_up, more=False, reset="access")
-    whole_log = len(stored) < limit
-    reached = end if whole_log else position.render(stored[-1].seq, stored[-1].digest)
-    reply = PullReply(changes=[], cursor=reached, head=head.seq, backed_up_seq=backed_up, more=not whole_log and stored[-1].seq < head.seq)
+    reached = end if last == head.seq else f"{last}.{(await sight.reader.prefixes(sight.tenant_id, [last]))[last]}"
+    reply = PullReply(changes=[], cursor=reached, head=head.seq, backed_up_seq=backed_up, more=last < head.seq)
     old = outdated(sight, contracts)
     entries = [entry for entry in stored if entry.record_id and (collections is None or entry.collection in collections)
                and entry.collection in sight.schema.collections]

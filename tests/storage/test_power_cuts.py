@@ -7,8 +7,7 @@ A failure prints the step, the seed and what survived; `cut(folder, files, step,
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -16,13 +15,13 @@ import pytest
 
 from holdfast.core import digest
 from holdfast.core.errors import HoldfastError, WorldError
-from holdfast.runtime import RealRuntime
 from holdfast.storage import sqlite as sqlite_module
 from holdfast.storage.drive import run_sync
 from holdfast.storage.protocol import Tenant
 from holdfast.storage.sqlite import SqliteStorage
 from holdfast.testing.disk import SimulatedDisk, Survival
-from holdfast.testing.storage.samples import SCHEMA, TENANT, Log, an_id, task
+from holdfast.testing.storage.samples import TENANT, Log, an_id, task
+from tests.storage.on_disk import boot
 
 SURVIVALS = (
     Survival(writes=0.0, names=0.0),                # only what was synced
@@ -32,28 +31,6 @@ SURVIVALS = (
     Survival(writes=0.8, torn=0.6, names=0.5),      # torn ones too
 )
 BATCHES = 8
-
-
-class OnDisk(RealRuntime):
-    """The world, with a simulated disk."""
-
-    def __init__(self, disk: SimulatedDisk) -> None:
-        super().__init__()
-        self._disk = disk
-
-    def sqlite_vfs(self) -> str:
-        return self._disk.name
-
-
-@contextmanager
-def boot(folder: Path, files: dict[str, bytes], seed: int = 0) -> Iterator[tuple[SimulatedDisk, SqliteStorage]]:
-    for left_over in folder.glob("*"):
-        left_over.unlink()
-    disk = SimulatedDisk(folder, random.Random(seed), files=files)
-    try:
-        yield disk, SqliteStorage(folder, SCHEMA, OnDisk(disk), writer=True)
-    finally:
-        disk.unregister()
 
 
 @pytest.fixture(autouse=True)

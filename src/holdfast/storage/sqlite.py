@@ -3,9 +3,11 @@
 Checkpoints are the writer's alone, and never inside a COMMIT that somebody waits for: `maintain` does them when there is nothing else
 to do, and the beginning of a batch when the write-ahead log has grown to `CHECKPOINT_PAGES_MAX` all the same.
 
-After an error a connection is not trusted any more: it is dropped, and the next operation opens a fresh one. So the store recovers by
-itself when the cause is gone. A batch that failed while committing has an unknown outcome, like any lost reply: sent again, it takes
-effect once.
+After an error the store recovers by itself when the cause is gone. A writer's connection that met an I/O error is kept once, rolled
+back: it alone knows which frames of the write-ahead log were not committed, and the next commit writes over them. Where that does not
+help, it is dropped and a fresh one is opened, and before that one writes, all of the log is copied into the database: an fsync that
+failed may have left a hole in the log that no later fsync fills, and whatever came after the hole would be lost with the next power
+cut. A batch that failed while committing has an unknown outcome, like any lost reply: sent again, it takes effect once.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import apsw
 from holdfast.core.entry import Row
 from holdfast.core.errors import (
     StorageConstraint,
+    StorageFailed,
     StorageFull,
     StorageLocked,
     StorageOutdated,
@@ -79,6 +82,8 @@ class SqliteStorage:
         self._wal_pages = 0
         self._checkpoint_at = CHECKPOINT_PAGES_MAX
         self._remains_in_wal = False
+        self._failed_before = False     # the last batch met an I/O error
+        self._suspect = False           # the write-ahead log may have a hole: empty it before anything is added
 
     # -- open and close -----------------------------------------------------------------------------------------------
 
@@ -90,9 +95,9 @@ class SqliteStorage:
         make_folder(self._folder)
         self._lock.take()
         try:
+            self._suspect = True        # who knows how the process before this one ended
             connection = self._connect_writer()
             self._bring_up(connection)
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except BaseException:
             self._drop_writer()
             self._lock.release()
@@ -128,9 +133,10 @@ class SqliteStorage:
         while self._readers:
             self._readers.pop().close(True)
         if self._writer is not None:
-            with suppress(WorldError):
-                self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._drop_writer()
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        if self._writer is not None:
+            self._writer.close(True)
+            self._writer = None
         self._lock.release()
 
     # -- connections --------------------------------------------------------------------------------------------------
@@ -140,7 +146,19 @@ class SqliteStorage:
             with translated(f"opening {self.path}"):
                 self._writer = connect_writer(self.path, self._runtime.sqlite_vfs())
             self._writer.set_wal_hook(self._note_wal)
+        if self._suspect:
+            self._empty_wal(self._writer)
         return self._writer
+
+    def _empty_wal(self, connection: apsw.Connection) -> None:
+        """Raises the WorldError that stands in the way. A full disk does not: then nothing can be added to the log either."""
+        try:
+            with translated(f"opening {self.path}", self._after_error, connection):
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except StorageFull as error:
+            log.warning("The write-ahead log could not be copied into the database: %s", error.detail)
+            return
+        self._suspect = False
 
     def _note_wal(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self._wal_pages = pages
@@ -155,9 +173,13 @@ class SqliteStorage:
             connection.close(True)
 
     def _after_error(self, error: WorldError) -> None:
-        if not isinstance(error, _HARMLESS):
-            log.warning("Storage failed; the next operation opens the file anew: %s", error.detail)
+        if isinstance(error, _HARMLESS):
+            return
+        log.warning("Storage failed: %s", error.detail)
+        if self._failed_before or type(error) is not StorageFailed:
             self._drop_writer()
+            self._suspect = True
+        self._failed_before = True
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -183,6 +205,7 @@ class SqliteStorage:
                     self._roll_back(connection)
                     raise
             new.keep()
+            self._failed_before = False
             if batch.erased_any:
                 self._clear_remains(connection)
         finally:

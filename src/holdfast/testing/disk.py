@@ -25,7 +25,7 @@ from typing import Final
 
 import apsw
 
-__all__ = ["SECTOR_BYTES", "SimulatedDisk", "Survival"]
+__all__ = ["SECTOR_BYTES", "SimulatedDisk", "SimulatedFile", "Survival"]
 
 SECTOR_BYTES: Final = 512
 _JOURNALS: Final = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
@@ -66,7 +66,8 @@ class SimulatedFile:
         self.pending.append(change)
 
     def sync(self) -> None:
-        self.durable = bytearray(self.seen)
+        for change in self.pending:
+            _apply(self.durable, change)
         self.pending.clear()
 
     def after_power_cut(self, survival: Survival, rng: random.Random) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
+from holdfast.core import position
 from holdfast.core.entry import Mutation
 from holdfast.core.errors import Conflict, Forbidden, InvalidValue, LimitExceeded, Malformed, NotFound
 from holdfast.core.identity import is_id, is_record_id, natural_id, pseudo_device
@@ -23,6 +24,7 @@ from holdfast.engine.api import Caller, ListQuery, Page, RecordView, Resolution
 from holdfast.engine.app import Action, App, split_action_name
 from holdfast.engine.commit import ACCOUNTS_GREW
 from holdfast.engine.committer import Gate
+from holdfast.engine.devices import Devices
 from holdfast.engine.feed import Feed, FeedSubscription
 from holdfast.engine.inboxes import inbox_page, one_item
 from holdfast.engine.intake import Intake, create_op, ops_of_fields, ops_of_json, with_author
@@ -57,13 +59,12 @@ from holdfast.engine.work import (
 from holdfast.engine.writer_process import WriterProcess
 from holdfast.model.builtin import MEMBERS
 from holdfast.runtime import Runtime
-from holdfast.storage.protocol import Device, Reader, Storage
+from holdfast.storage.protocol import Reader, Storage
 
 __all__ = ["Store"]
 
 ACTION_RUNS_MAX = 6
 TENANTS_MAX = 10_000
-REPORT_BYTES_MAX = 10_000
 
 
 class Store:
@@ -83,6 +84,7 @@ class Store:
         self._traits = {name: Traits(collection, schema) for name, collection in schema.collections.items()}
         self._secrecies: Newest[str, Secrecy] = Newest(TENANTS_MAX)
         self._turns = Turns()
+        self._devices = Devices(gate, runtime)
         self.accounts = Accounts(self)
         self.writer_process: WriterProcess | None = None    # mode "process": who writes
         feed.watch(ACCOUNTS_GREW, self.accounts.forget)
@@ -96,6 +98,10 @@ class Store:
     def as_caller(self, caller: Caller) -> MemberSession:
         """Typed work as a member who was authenticated otherwise."""
         return MemberSession(self, caller)
+
+    async def ready(self) -> None:
+        """The writer takes saves and the disk takes commits. Raises the WorldError that says why not."""
+        await self.gate.submit(Upkeep())
 
     # -- devices ------------------------------------------------------------------------------------------------------
 
@@ -134,9 +140,11 @@ class Store:
         async with self.sight(caller) as sight:
             for name in collections or ():
                 sight.collection(name)
-            return await pull(sight, self._traits, cursor=cursor, limit=max(1, min(limit, self._limits.pull_entries_max)),
-                              collections=collections,
-                              contracts=contracts)
+            reply = await pull(sight, self._traits, cursor=cursor, limit=max(1, min(limit, self._limits.pull_entries_max)),
+                               collections=collections, contracts=contracts)
+            if device_id is not None and reply.reset is None:
+                await self._devices.note_pull(sight, caller, device_id, position.parse(reply.cursor)[0])
+            return reply
 
     async def pull_many(self, callers: Sequence[Caller], *, cursor: str | None, limit: int = 500, collections: Sequence[str] | None = None,
                         contracts: Mapping[str, int] | None = None) -> list[PullReply | Forbidden]:
@@ -158,17 +166,9 @@ class Store:
             return await records_since(sight, wanted)
 
     async def report_device(self, caller: Caller, device_id: str, report: Mapping[str, Any]) -> None:
-        """Keep what a device tells of itself. Raises Forbidden if the device belongs to somebody else."""
-        if len(msgspec.json.encode(report)) > REPORT_BYTES_MAX:
-            raise LimitExceeded(f"A report has at most {REPORT_BYTES_MAX:,} bytes.")
-        now = self.runtime.now_ms()
+        """Keep what a device tells of itself. Raises Forbidden if it belongs to somebody else, LimitExceeded."""
         async with self.sight(caller) as sight:
-            device = (await sight.reader.devices_named(caller.tenant_id, [device_id])).get(device_id)
-        if device is None:
-            device = Device(tenant_id=caller.tenant_id, device_id=device_id, actor_id=caller.actor_id, first_seen=now, last_seen=now)
-        elif device.actor_id != caller.actor_id:
-            raise Forbidden("This device belongs to another person.", hint="Take a new device id for yourself.")
-        device.last_seen, device.report = now, dict(report)
+            device = await self._devices.report(sight, caller, device_id, report)
         await self.gate.submit(Upkeep(devices=[device]))
 
     def subscribe(self, tenant_id: str) -> FeedSubscription:

@@ -14,6 +14,7 @@ from holdfast.cli import main as main_command
 from holdfast.cli.doctor import CHECKS
 from holdfast.core import errors
 from holdfast.core.limits import Limits
+from holdfast.server.reference import fill
 from holdfast.server.settings import render_reference
 
 __all__ = ["LIMIT_MEANINGS", "PAGES", "error_meanings", "main"]
@@ -135,12 +136,18 @@ def settings_page() -> str:
     return f"{title}\n\n{MADE}\n{rest}"
 
 
+def wire_page() -> str:
+    """Written by hand, but for the parts between its marks."""
+    return fill((HERE / "wire.md").read_text("utf-8"))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "checks.md": checks_page,
     "commands.md": commands_page,
     "errors.md": errors_page,
     "limits.md": limits_page,
     "settings.md": settings_page,
+    "wire.md": wire_page,
 }
 
 

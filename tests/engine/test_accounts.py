@@ -48,7 +48,8 @@ async def test_whatever_is_wrong_there_is_one_answer(signed: Store) -> None:
     await signed.accounts.create_account("nopassword@example.org")
     assert lonely.email == "lonely@example.org"
     answers = set()
-    for email, password, tenant in (("ann@example.org", "wrong", None), ("nobody@example.org", PASSWORD, None), ("ann@example.org", PASSWORD, "other"),
+    for email, password, tenant in (("ann@example.org", "wrong", None), ("nobody@example.org", PASSWORD, None),
+                                    ("ann@example.org", PASSWORD, "other"),
                                     ("ann@example.org", PASSWORD, "nothing"), ("lonely@example.org", PASSWORD, None), ("", "", None),
                                     ("nopassword@example.org", "", None), ("ann@example.org", "x" * 2_000, None)):
         with pytest.raises(NotSignedIn) as error:
@@ -114,7 +115,8 @@ async def test_a_new_password_ends_the_other_sessions_and_not_this_one(signed: S
     assert isinstance(here, Session) and isinstance(there, Session)
     found = await signed.accounts.check(here.token)
     assert found is not None and await signed.accounts.check(there.token) is not None
-    await signed.accounts.change_password(found.account_id, "acme", current=PASSWORD, new="another long one", request=Request(), keep_hash=found.secret_hash)
+    await signed.accounts.change_password(found.account_id, "acme", current=PASSWORD, new="another long one", request=Request(),
+                                          keep_hash=found.secret_hash)
     assert await signed.accounts.check(here.token) is not None and await signed.accounts.check(there.token) is None
     with pytest.raises(NotSignedIn):
         await sign_in(signed)
@@ -163,7 +165,8 @@ async def test_an_address_has_one_account(signed: Store) -> None:
         await signed.accounts.create_account("ANN@example.org")
 
 
-@pytest.mark.parametrize("email", ["", "ann", "a b@example.org", "@example.org", "ann@", "a@b@c", "a" * 300 + "@example.org", "ann@exa\nmple.org"])
+@pytest.mark.parametrize("email", ["", "ann", "a b@example.org", "@example.org", "ann@", "a@b@c", "a" * 300 + "@example.org",
+                                   "ann@exa\nmple.org"])
 async def test_what_is_no_address_is_invalid(store: Store, email: str) -> None:
     with pytest.raises(InvalidValue):
         await store.accounts.create_account(email)

@@ -103,7 +103,8 @@ async def notes_with(ann: MemberSession) -> tuple[Note, Note]:
 
 
 async def call(store: Store, ann: MemberSession, source: Note, target: Note, mutation_id: str = "t1", views: int = 3) -> dict[str, Any]:
-    return await store.action(ann.caller, "desk.transfer", {"source": source.id, "target": target.id, "views": views}, mutation_id=mutation_id)
+    return await store.action(ann.caller, "desk.transfer", {"source": source.id, "target": target.id, "views": views},
+                              mutation_id=mutation_id)
 
 
 async def test_all_its_changes_commit_with_its_reply(store: Store, ann: MemberSession) -> None:
@@ -275,8 +276,10 @@ def test_mistakes_in_declarations_are_told_at_start() -> None:
     async def one(ctx: Context) -> None: ...
     def plain(ctx: Context, args: dict[str, Any]) -> None: ...
 
-    for make in (lambda: action("Bad Name")(two), lambda: action("x")(two), lambda: action("x")(one), lambda: action("x")(plain),  # type: ignore[arg-type,return-value]
-                 lambda: App("Bad Name"), lambda: App("a", actions=[count, count]), lambda: App("a", routes=[route("GET", "/api/x", "nothing")]),
+    for make in (lambda: action("Bad Name")(two), lambda: action("x")(two), lambda: action("x")(one), lambda: action("x")(plain),
+                  # type: ignore[arg-type,return-value]
+                 lambda: App("Bad Name"), lambda: App("a", actions=[count, count]), lambda: App("a",
+                                                                                                routes=[route("GET", "/api/x", "nothing")]),
                  lambda: route("GET", "/elsewhere", count)):
         with pytest.raises(DeclarationError):
             make()

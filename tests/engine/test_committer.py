@@ -230,7 +230,8 @@ async def test_saves_at_once_share_commits(store: Store, ann: MemberSession, new
     assert len({result.seq for result in results}) == 60
 
 
-async def test_a_disk_that_fills_up_is_told_and_saving_goes_on_by_itself(tmp_path: Path, new_id: NewId, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_fills_up_is_told_and_saving_goes_on_by_itself(tmp_path: Path, new_id: NewId,
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_store(tmp_path / "data", records=[Note], runtime=StillRuntime()) as store:
         ann = await store.member("acme", "ann@example.org")
         laptop = Device(store, ann, "laptop")
@@ -268,7 +269,8 @@ async def test_a_bug_in_deciding_one_mutation_spares_its_neighbours(store: Store
     bad = laptop.mutation("notes", new_id(), CreateOp({"title": "b"}), mutation_id="bad")
     good = laptop.mutation("notes", note, AddOp("/views", 1))
     results = (await laptop.push(bad, good)).results
-    assert [(result.outcome, result.error.code if result.error else None) for result in results] == [("refused", "internal"), ("applied", None)]
+    assert [(result.outcome, result.error.code if result.error else None) for result in results] == [("refused", "internal"),
+                                                                                                     ("applied", None)]
     assert "a bug" in caplog.text
 
 

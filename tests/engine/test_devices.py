@@ -80,7 +80,8 @@ async def test_what_is_no_device_id_is_malformed(store: Store, ann: MemberSessio
         await store.push(ann.caller, device_id, [])
 
 
-async def test_a_clock_that_is_wrong_by_hours_does_not_win(store: Store, ann: MemberSession, ben: MemberSession, device: Devices, new_id: NewId,
+async def test_a_clock_that_is_wrong_by_hours_does_not_win(store: Store, ann: MemberSession, ben: MemberSession, device: Devices,
+                                                           new_id: NewId,
                                                           runtime: StillRuntime) -> None:
     """The offset of a device's clock is taken out of its stamps, and no stamp is later than the server's time."""
     note, right, wrong = new_id(), device(ann), device(ben)

@@ -34,7 +34,8 @@ async def asked(ann: MemberSession, ben: MemberSession, device: Devices, new_id:
     return note, first, second
 
 
-async def test_two_answers_to_one_question_wait_for_a_person_with_both_values(asked: tuple[str, Device, Device], ben: MemberSession) -> None:
+async def test_two_answers_to_one_question_wait_for_a_person_with_both_values(asked: tuple[str, Device, Device],
+                                                                              ben: MemberSession) -> None:
     items = await ben.inbox()
     part = items[0]["parts"][0]
     assert (part["reason"], part["mine"], part["theirs"]) == ("conflict", "20.00", "10.00")
@@ -107,7 +108,8 @@ async def test_a_change_that_knows_the_question_answers_it(asked: tuple[str, Dev
     assert await ben.inbox() == []
 
 
-async def test_the_item_shows_its_held_text_as_it_would_read(ann: MemberSession, ben: MemberSession, device: Devices, new_id: NewId, store: Store) -> None:
+async def test_the_item_shows_its_held_text_as_it_would_read(ann: MemberSession, ben: MemberSession, device: Devices, new_id: NewId,
+                                                             store: Store) -> None:
     note, laptop, phone = new_id(), device(ann), device(ben)
     await laptop.create("notes", note, {"title": "a", "body": "hello world"})
     await phone.catch_up()
@@ -242,7 +244,8 @@ async def test_a_unique_value_that_is_taken_is_held(ann: MemberSession, device: 
 async def test_a_value_given_up_earlier_in_the_push_is_free(ann: MemberSession, device: Devices, new_id: NewId) -> None:
     laptop, one, two = device(ann), new_id(), new_id()
     await laptop.create("notes", one, {"title": "a", "code": "X1"})
-    reply = await laptop.push(laptop.mutation("notes", one, SetOp("/code", "X2")), laptop.mutation("notes", two, CreateOp({"title": "b", "code": "X1"})))
+    reply = await laptop.push(laptop.mutation("notes", one, SetOp("/code", "X2")),
+                              laptop.mutation("notes", two, CreateOp({"title": "b", "code": "X1"})))
     assert [result.outcome for result in reply.results] == ["applied", "applied"]
 
 

@@ -62,10 +62,14 @@ async def test_a_page_has_a_limit_of_its_own(ann: MemberSession, store: Store) -
 
 
 @pytest.mark.parametrize("query", [
-    ListQuery(filters=(Filter("nothing", "eq", 1),)), ListQuery(filters=(Filter("plan", "eq", {}),)), ListQuery(filters=(Filter("tags", "eq", []),)),
-    ListQuery(filters=(Filter("views", "eq", "1"),)), ListQuery(filters=(Filter("title", "eq", 1),)), ListQuery(filters=(Filter("title", "in", "abc"),)),
-    ListQuery(filters=(Filter("title", "in", [1]),)), ListQuery(filters=(Filter("views", "prefix", "1"),)), ListQuery(sort=(("plan", False),)),
-    ListQuery(filters=(Filter("price", "eq", "a"),)), ListQuery(filters=(Filter("title", "null", "x"),)), ListQuery(filters=(Filter("views", "eq", True),)),
+    ListQuery(filters=(Filter("nothing", "eq", 1),)), ListQuery(filters=(Filter("plan", "eq", {}),)), ListQuery(filters=(Filter("tags",
+                                                                                                                                "eq", []),)),
+    ListQuery(filters=(Filter("views", "eq", "1"),)), ListQuery(filters=(Filter("title", "eq", 1),)), ListQuery(filters=(Filter("title",
+                                                                                                                                "in", "abc"),)),
+    ListQuery(filters=(Filter("title", "in", [1]),)), ListQuery(filters=(Filter("views", "prefix", "1"),)), ListQuery(sort=(("plan",
+                                                                                                                             False),)),
+    ListQuery(filters=(Filter("price", "eq", "a"),)), ListQuery(filters=(Filter("title", "null", "x"),)), ListQuery(filters=(Filter("views",
+                                                                                                                                    "eq", True),)),
     ListQuery(sort=(("nothing", False),)), ListQuery(filters=tuple(Filter("title", "eq", "x") for _ in range(51))),
     ListQuery(filters=(Filter("title", "in", ["x"] * 501),)),
 ])
@@ -77,7 +81,8 @@ async def test_what_cannot_be_asked_for_is_told(ann: MemberSession, store: Store
 @pytest.mark.parametrize("name", ["phone", "file"])
 async def test_a_sensitive_field_can_be_neither_filtered_nor_sorted_by(ann: MemberSession, store: Store, name: str) -> None:
     await ann.create(Secret(label="x", phone="555"))
-    for query in (ListQuery(filters=(Filter(name, "eq", "555"),)), ListQuery(filters=(Filter(name, "null", True),)), ListQuery(sort=((name, False),))):
+    for query in (ListQuery(filters=(Filter(name, "eq", "555"),)), ListQuery(filters=(Filter(name, "null", True),)),
+                  ListQuery(sort=((name, False),))):
         with pytest.raises(InvalidValue):
             await store.list(ann.caller, "secrets", query)
 
@@ -94,7 +99,8 @@ def forged(*parts: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "====", "a" * 5_000, "é", forged(), forged("x"), forged("x", ["y"]), forged(["x"], "y"), forged("x", [{}]),
+@pytest.mark.parametrize("cursor", ["", "x", "====", "a" * 5_000, "é", forged(), forged("x"), forged("x", ["y"]), forged(["x"], "y"),
+                                    forged("x", [{}]),
                                     base64.urlsafe_b64encode(b"[" * 2_000).decode()])
 async def test_a_cursor_that_was_not_given_is_malformed(ann: MemberSession, store: Store, cursor: str) -> None:
     with pytest.raises(Malformed):

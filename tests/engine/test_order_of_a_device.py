@@ -37,7 +37,8 @@ async def test_sent_again_in_order_both_are_applied(ann: MemberSession, device: 
 
 async def test_one_stuck_record_does_not_block_another(ann: MemberSession, device: Devices, new_id: NewId) -> None:
     laptop, one, two = device(ann), new_id(), new_id()
-    reply = await laptop.push(laptop.mutation("notes", one, AddOp("/views", 1), after="gone"), laptop.mutation("notes", two, CreateOp({"title": "b"})))
+    reply = await laptop.push(laptop.mutation("notes", one, AddOp("/views", 1), after="gone"),
+                              laptop.mutation("notes", two, CreateOp({"title": "b"})))
     assert [result.outcome for result in reply.results] == ["refused", "applied"]
 
 

@@ -16,7 +16,8 @@ NewId = Callable[[], str]
 Devices = Callable[..., Device]
 
 
-async def test_a_device_gets_others_changes_after_its_cursor(ann: MemberSession, ben: MemberSession, device: Devices, new_id: NewId) -> None:
+async def test_a_device_gets_others_changes_after_its_cursor(ann: MemberSession, ben: MemberSession, device: Devices,
+                                                             new_id: NewId) -> None:
     note, phone = new_id(), device(ben)
     await phone.catch_up()
     await device(ann).create("notes", note, {"title": "a"})

@@ -50,7 +50,8 @@ class Replay:
             for writer, of_writer in newest.items():
                 if writer != mine:
                     await self.push(writer, of_writer)
-            base = max(((of_writer, self.position[of_writer]) for writer, of_writer in newest.items() if writer != mine), default=(0, created))
+            base = max(((of_writer, self.position[of_writer]) for writer, of_writer in newest.items() if writer != mine),
+                       default=(0, created))
             self.past.append({**newest, mine: number})
             splice = SpliceOp("/body", [tuple(patch) for patch in txn["patches"]])
             self.waiting[mine].append((number, self.devices[mine].mutation("notes", NOTE, splice, base=base[1])))

@@ -67,7 +67,8 @@ async def test_if_match_on_an_older_rev_is_stale_and_shows_what_stands(ann: Memb
 
 async def test_an_invalid_value_is_an_error_and_nothing_is_kept(ann: MemberSession, store: Store) -> None:
     note = await ann.create(Note(title="a"))
-    for fields in ({"status": "nonsense"}, {"nothing": 1}, {"title": 7}, {"title": None}, {"price": "1.234"}, {"changed_at": "x", "status": "y"}):
+    for fields in ({"status": "nonsense"}, {"nothing": 1}, {"title": 7}, {"title": None}, {"price": "1.234"},
+                   {"changed_at": "x", "status": "y"}):
         with pytest.raises(InvalidValue):
             await store.change(ann.caller, "notes", note.id, fields=fields)
     assert await ann.inbox() == []

@@ -109,13 +109,15 @@ async def test_a_device_id_that_is_none_is_malformed(store: Store, ann: MemberSe
         await store.push(ann.caller, "!" + ann.actor_id, [])
 
 
-async def test_a_device_belongs_to_the_person_who_used_it_first(ann: MemberSession, ben: MemberSession, device: Devices, new_id: NewId) -> None:
+async def test_a_device_belongs_to_the_person_who_used_it_first(ann: MemberSession, ben: MemberSession, device: Devices,
+                                                                new_id: NewId) -> None:
     await device(ann, "tablet").create("notes", new_id(), {"title": "a"})
     with pytest.raises(Forbidden):
         await device(ben, "tablet").create("notes", new_id(), {"title": "b"})
 
 
-async def test_somebody_who_is_no_member_saves_nothing(store: Store, ann: MemberSession, ben: MemberSession, device: Devices, new_id: NewId) -> None:
+async def test_somebody_who_is_no_member_saves_nothing(store: Store, ann: MemberSession, ben: MemberSession, device: Devices,
+                                                       new_id: NewId) -> None:
     await store.accounts.remove_member("acme", ben.actor_id)
     with pytest.raises(Forbidden):
         await device(ben).create("notes", new_id(), {"title": "b"})

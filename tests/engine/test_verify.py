@@ -139,7 +139,8 @@ async def test_what_was_made_of_it_goes_too(store: Store, ann: MemberSession, be
     assert report.items == 0
 
 
-async def test_a_device_that_pulls_over_an_erasure_gets_the_record_whole(store: Store, ann: MemberSession, ben: MemberSession, device: Devices,
+async def test_a_device_that_pulls_over_an_erasure_gets_the_record_whole(store: Store, ann: MemberSession, ben: MemberSession,
+                                                                         device: Devices,
                                                                          new_id: NewId) -> None:
     note, laptop, phone = new_id(), device(ann), device(ben)
     await laptop.create("notes", note, {"title": "a"})
@@ -150,7 +151,8 @@ async def test_a_device_that_pulls_over_an_erasure_gets_the_record_whole(store: 
     assert [record["fields"]["title"] for record in reply.records] == ["b"] and reply.changes == []
 
 
-async def test_an_erased_mutation_sent_again_is_a_duplicate_uncompared(store: Store, ann: MemberSession, device: Devices, new_id: NewId) -> None:
+async def test_an_erased_mutation_sent_again_is_a_duplicate_uncompared(store: Store, ann: MemberSession, device: Devices,
+                                                                       new_id: NewId) -> None:
     note, laptop = new_id(), device(ann)
     await laptop.create("notes", note, {"title": "a"})
     change = laptop.mutation("notes", note, SetOp("/title", "b"))

@@ -16,7 +16,17 @@ from pathlib import Path
 import pytest
 
 from holdfast import Limits, open_store
-from holdfast.core.errors import DeclarationError, Forbidden, HoldfastError, InvalidValue, NotFound, Overloaded, StorageFailed, StorageLocked, WriterStopped
+from holdfast.core.errors import (
+    DeclarationError,
+    Forbidden,
+    HoldfastError,
+    InvalidValue,
+    NotFound,
+    Overloaded,
+    StorageFailed,
+    StorageLocked,
+    WriterStopped,
+)
 from holdfast.core.ops import AddOp, CreateOp
 from holdfast.engine.frames import FRAME_BYTES_MAX, FrameBuffer, frame
 from holdfast.engine.link import reachable_address
@@ -69,7 +79,8 @@ async def test_hints_come_over(served: Store, ann: MemberSession) -> None:
 
 async def test_many_at_once_are_each_answered(served: Store, ann: MemberSession) -> None:
     devices = [Device(served, ann, f"d{number}") for number in range(64)]
-    results = await asyncio.gather(*(device.create("notes", NOTE[:-2] + f"{number:02d}", {"title": "a"}) for number, device in enumerate(devices)))
+    results = await asyncio.gather(*(device.create("notes", NOTE[:-2] + f"{number:02d}", {"title": "a"}) for number,
+                                     device in enumerate(devices)))
     assert {result.outcome for result in results} == {"applied"}
 
 
@@ -211,7 +222,8 @@ def test_without_proc_a_long_path_is_told(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 64, frame(7, b"no work at all"), b"\xff" * 64, frame(1, b"\x91\xff")])
-async def test_noise_on_the_socket_closes_that_line_and_harms_nobody(served: Store, ann: MemberSession, tmp_path: Path, noise: bytes) -> None:
+async def test_noise_on_the_socket_closes_that_line_and_harms_nobody(served: Store, ann: MemberSession, tmp_path: Path,
+                                                                     noise: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(reachable_address(str(tmp_path / "data"), SOCKET_NAME)[0])
         line.sendall(noise)

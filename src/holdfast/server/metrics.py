@@ -1,7 +1,7 @@
 """What Prometheus reads at `/metrics`. No label names a tenant, an actor or a record.
 
-Requests are counted in plain numbers (one dictionary look-up and one bisection each: prometheus-client's own counters take a lock
-and several microseconds) and become metric families when somebody scrapes.
+Requests are counted in plain numbers, one dictionary look-up and one bisection each; they become prometheus-client's metric families when
+somebody scrapes. Each mounted server has a registry of its own.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.disk import fdatasyncs_per_s
 from benchmarks.figure import Ground, Sample
 from benchmarks.load.connection import Conversation, Measured, converse
-from benchmarks.machine import Stopwatch, loop_ms
+from benchmarks.machine import Stopwatch, loop_ms, wait_until_quiet
 from benchmarks.seed import Seed
 from benchmarks.servers import Running
 
@@ -18,16 +18,20 @@ __all__ = ["Bench", "mean"]
 
 @dataclass(frozen=True)
 class Bench:
-    """`seconds` a repetition, `repeat` repetitions; everything that is written lies in `folder`."""
+    """`seconds` a repetition, `repeat` repetitions, before each of which it waits up to `patience` seconds for a quiet machine; everything
+    that is written lies in `folder`."""
 
     folder: Path
     seed: Seed
     seconds: float
     repeat: int
+    patience: float
     say: Callable[[str], None]
 
-    def rounds(self) -> Iterable[int]:
-        return range(self.repeat)
+    def rounds(self) -> Iterator[int]:
+        for number in range(self.repeat):
+            wait_until_quiet(self.patience)
+            yield number
 
     def ground(self) -> Ground:
         """What disk and cores are worth now."""

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CpuUse", "Stopwatch", "describe", "loop_ms", "memory_bytes", "session_processes"]
+__all__ = ["CpuUse", "Stopwatch", "describe", "loop_ms", "memory_bytes", "session_processes", "wait_until_quiet"]
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 CORES = os.cpu_count() or 1
@@ -24,6 +24,8 @@ PACKAGES = ("apsw", "fastapi", "aiosqlite", "sqlalchemy", "starlette", "uvicorn"
 
 
 LOOPS = 100_000
+QUIET_SHARE = 0.08
+QUIET_SECONDS = 1.0
 
 
 def loop_ms() -> float:
@@ -36,6 +38,17 @@ def loop_ms() -> float:
             total += number & 7
         times.append((time.process_time() - began) * 1000)
     return statistics.median(times)
+
+
+def wait_until_quiet(seconds_max: float) -> None:
+    """Wait until everybody together, but us, has used little of the machine for a second; at most so long."""
+    give_up = time.perf_counter() + seconds_max
+    while time.perf_counter() < give_up:
+        watch = Stopwatch({})
+        time.sleep(QUIET_SECONDS)
+        use = watch.stop()
+        if use.others + use.stolen < QUIET_SHARE:
+            return
 
 
 def session_processes(session: int) -> list[int]:

@@ -39,7 +39,7 @@ async def _resume(bench: Bench, server: Running) -> list[Sample]:
 def snapshot(bench: Bench) -> list[Figure]:
     samples = []
     with bench.seed.served("snapshot") as server:
-        for _ in range(max(bench.repeat, 3)):
+        for _ in bench.rounds():
             ground = bench.ground()
             watch = Stopwatch(server.processes())
             plain = take_snapshot(server.port, bench.seed.tokens[0], compressed=False)

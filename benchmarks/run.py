@@ -47,10 +47,11 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
 @click.option("--only", multiple=True, type=click.Choice(list(MEASUREMENTS)), help="Just these.")
 @click.option("--seconds", default=5.0, show_default=True, help="How long each repetition takes.")
 @click.option("--repeat", default=3, show_default=True, help="Repetitions; the median counts.")
+@click.option("--patience", default=10.0, show_default=True, help="How many seconds to wait for a quiet machine before each repetition.")
 @click.option("--members", default=100, show_default=True, help="Members of the organisation, each with a token.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Disk to measure on; default: the project's.")
 @click.option("--keep-results", is_flag=True, help="Leave benchmarks/results as it is.")
-def main(only: tuple[str, ...], seconds: float, repeat: int, members: int, folder: Path | None, keep_results: bool) -> None:
+def main(only: tuple[str, ...], seconds: float, repeat: int, patience: float, members: int, folder: Path | None, keep_results: bool) -> None:
     """Measure how fast Holdfast is on this machine."""
     began = datetime.now(UTC)
     machine = describe(PROJECT)
@@ -60,7 +61,7 @@ def main(only: tuple[str, ...], seconds: float, repeat: int, members: int, folde
         ground = Path(made)
         click.echo(f"{machine['processor']}, {machine['cores']} cores, commit {machine['commit']}; "
                    f"{fdatasyncs_per_s(ground):,.0f} fdatasync/s")
-        bench = Bench(ground, Seed.made(ground / "seed", members=members), seconds, repeat, click.echo)
+        bench = Bench(ground, Seed.made(ground / "seed", members=members), seconds, repeat, patience, click.echo)
         for name in only or MEASUREMENTS:
             for figure in MEASUREMENTS[name](bench):
                 click.echo(figure.line())

@@ -49,15 +49,10 @@ def collection_table(table: Table, metadata: sa.MetaData) -> sa.Table:
 
 def column_of(column: Column) -> sa.Column[Any]:
     """One column, with its default as SQL constant."""
-    default = None if column.default is None else sa.text(_constant(column.default))
-    return sa.Column(column.name, _TYPES[column.type](), nullable=column.nullable, server_default=default)
-
-
-def _constant(value: str | int | float | bytes) -> str:
-    if isinstance(value, str):
-        # A colon would begin a parameter of SQLAlchemy's.
-        return "'" + value.replace("'", "''").replace("\\", "\\\\").replace(":", "\\:") + "'"
-    return f"({value!r})" if not isinstance(value, bytes) else f"x'{value.hex()}'"
+    default = column.default
+    # SQLAlchemy quotes a text itself; whatever else there is needs no quotes.
+    constant: Any = default if default is None or isinstance(default, str) else sa.literal_column(f"({default!r})")
+    return sa.Column(column.name, _TYPES[column.type](), nullable=column.nullable, server_default=constant)
 
 
 def _text(name: str, **options: Any) -> sa.Column[Any]:

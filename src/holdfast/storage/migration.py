@@ -125,7 +125,9 @@ def _add_missing(tools: sa.Connection, schema: Schema) -> None:
                         batch.invoke(part)
             else:
                 operations.invoke(operation)
-        except sa.exc.IntegrityError as error:
+        except sa.exc.DBAPIError as error:
+            if not isinstance(error.orig, apsw.ConstraintError):
+                raise
             name = getattr(operation, "table_name", "a table")
             raise StorageConstraint(f"Records of {name} hold one value of a field that is declared unique now; nothing was changed.",
                                     hint="Change one of them first, or declare the field without `unique`.") from error

@@ -230,8 +230,7 @@ async def test_saves_at_once_share_commits(store: Store, ann: MemberSession, new
     assert len({result.seq for result in results}) == 60
 
 
-async def test_a_disk_that_fills_up_is_told_and_saving_goes_on_by_itself(tmp_path: Path, new_id: NewId,
-                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_told_and_saving_goes_on_by_itself(tmp_path: Path, new_id: NewId, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_store(tmp_path / "data", records=[Note], runtime=StillRuntime()) as store:
         ann = await store.member("acme", "ann@example.org")
         laptop = Device(store, ann, "laptop")

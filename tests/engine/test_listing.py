@@ -61,17 +61,16 @@ async def test_a_page_has_a_limit_of_its_own(ann: MemberSession, store: Store) -
     assert len(page.records) == most and page.cursor is not None
 
 
+UNASKABLE = [
+    Filter("nothing", "eq", 1), Filter("plan", "eq", {}), Filter("tags", "eq", []), Filter("views", "eq", "1"), Filter("title", "eq", 1),
+    Filter("title", "in", "abc"), Filter("title", "in", [1]), Filter("views", "prefix", "1"), Filter("price", "eq", "a"),
+    Filter("title", "null", "x"), Filter("views", "eq", True), Filter("title", "in", ["x"] * 501),
+]
+
+
 @pytest.mark.parametrize("query", [
-    ListQuery(filters=(Filter("nothing", "eq", 1),)), ListQuery(filters=(Filter("plan", "eq", {}),)), ListQuery(filters=(Filter("tags",
-                                                                                                                                "eq", []),)),
-    ListQuery(filters=(Filter("views", "eq", "1"),)), ListQuery(filters=(Filter("title", "eq", 1),)), ListQuery(filters=(Filter("title",
-                                                                                                                                "in", "abc"),)),
-    ListQuery(filters=(Filter("title", "in", [1]),)), ListQuery(filters=(Filter("views", "prefix", "1"),)), ListQuery(sort=(("plan",
-                                                                                                                             False),)),
-    ListQuery(filters=(Filter("price", "eq", "a"),)), ListQuery(filters=(Filter("title", "null", "x"),)), ListQuery(filters=(Filter("views",
-                                                                                                                                    "eq", True),)),
-    ListQuery(sort=(("nothing", False),)), ListQuery(filters=tuple(Filter("title", "eq", "x") for _ in range(51))),
-    ListQuery(filters=(Filter("title", "in", ["x"] * 501),)),
+    *(ListQuery(filters=(one,)) for one in UNASKABLE), ListQuery(sort=(("plan", False),)), ListQuery(sort=(("nothing", False),)),
+    ListQuery(filters=tuple(Filter("title", "eq", "x") for _ in range(51))),
 ])
 async def test_what_cannot_be_asked_for_is_told(ann: MemberSession, store: Store, query: ListQuery) -> None:
     with pytest.raises(InvalidValue):

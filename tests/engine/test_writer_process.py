@@ -1,5 +1,5 @@
-"""The writer in a process of its own, and the socket others reach it by: P1 (what was acknowledged is there after any kill), P2 (sent again, it
-takes effect once), P5 (whoever waits is told)."""
+"""The writer in a process of its own, and the socket others reach it by: P1 (what was acknowledged is there after any kill), P2 (sent
+again, it takes effect once), P5 (whoever waits is told)."""
 
 from __future__ import annotations
 
@@ -123,14 +123,11 @@ async def test_the_writer_ends_when_its_server_is_killed(tmp_path: Path) -> None
                "async def main():\n    async with open_store(sys.argv[1], records=[Note], mode='process') as store:\n"
                "        await store.member('acme', 'ann@example.org')\n        print('up', flush=True)\n        await asyncio.sleep(600)\n"
                "asyncio.run(main())\n")
-    server = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "data")], stdout=subprocess.PIPE)
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path / "data"), stdout=subprocess.PIPE)
     assert server.stdout is not None
-    try:
-        assert server.stdout.readline() == b"up\n"
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
+    assert await server.stdout.readline() == b"up\n"
+    server.kill()
+    await server.wait()
     async with open_store(tmp_path / "data", records=[Note], mode="process") as store:
         assert (await store.member("acme", "ann@example.org")).actor_id
 

@@ -30,8 +30,8 @@ class Note(Record, collection="notes", access=tenant):
     pin: Sensitive[str] | None = None
 
 
-class Diary(Record, collection="diaries", access=own("writer")):
-    """Seen by who wrote it."""
+class Diary(Record, collection="diaries", access=own("writer") | role("archivist")):
+    """Seen by who wrote it, and by archivists, who may give it to another."""
 
     writer: str
     text: Text = ""

@@ -11,7 +11,7 @@ import pytest
 from holdfast.core.errors import HoldfastError
 from tests.tidy.source import PythonFile, module_name, python_files
 
-PUBLIC_PACKAGES = ["holdfast", "holdfast.app", "holdfast.client", "holdfast.testing"]
+PUBLIC_PACKAGES = ["holdfast", "holdfast.app", "holdfast.client", "holdfast.server", "holdfast.testing"]
 
 
 def declared(tree: ast.Module) -> list[str] | None:

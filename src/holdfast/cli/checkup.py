@@ -27,6 +27,7 @@ from holdfast.storage.sqlite import SqliteStorage
 __all__ = ["Check", "Finding", "State", "Subject", "bad", "check", "examine", "look", "ok", "reading"]
 
 State = Literal["ok", "look", "bad"]
+Needs = Literal["nothing", "folder", "database"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,21 +117,23 @@ class Check:
     name: str
     about: str
     run: CheckFunction
-    needs_database: bool
+    needs: Needs
 
 
-def check(name: str, about: str, *, needs_database: bool = False) -> Callable[[CheckFunction], Check]:
-    """Make a check of a function. One that needs a database is passed over where there is none."""
+def check(name: str, about: str, *, needs: Needs = "folder") -> Callable[[CheckFunction], Check]:
+    """Make a check of a function. One that needs a folder or a database is passed over where there is none."""
 
     def declare(function: CheckFunction) -> Check:
-        return Check(name, about, function, needs_database)
+        return Check(name, about, function, needs)
 
     return declare
 
 
 async def examine(one: Check, subject: Subject) -> Finding:
     """Run one check. What it raises is what it found."""
-    if one.needs_database and not (subject.folder / DATABASE_NAME).exists():
+    if one.needs != "nothing" and not subject.folder.is_dir():
+        return ok("there is no folder yet")
+    if one.needs == "database" and not (subject.folder / DATABASE_NAME).exists():
         return ok("there is no database yet")
     try:
         return await one.run(subject)

@@ -39,7 +39,7 @@ def connected(subject: Subject) -> Iterator[apsw.Connection]:
             connection.close(True)
 
 
-@check("journal", "The database keeps a write-ahead log, and it is copied back before it grows too long.", needs_database=True)
+@check("journal", "The database keeps a write-ahead log, and it is copied back before it grows too long.", needs="database")
 async def journal(subject: Subject) -> Finding:
     with connected(subject) as connection:
         mode = connection.pragma("journal_mode")
@@ -53,7 +53,7 @@ async def journal(subject: Subject) -> Finding:
     return ok(f"write-ahead log, {size // 1024:,} KiB of it not copied back yet")
 
 
-@check("integrity", "SQLite finds nothing wrong with its pages.", needs_database=True)
+@check("integrity", "SQLite finds nothing wrong with its pages.", needs="database")
 async def integrity(subject: Subject) -> Finding:
     with connected(subject) as connection:
         said = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({PROBLEMS_MAX})")]
@@ -64,7 +64,7 @@ async def integrity(subject: Subject) -> Finding:
     return ok(f"{pages:,} pages fit together")
 
 
-@check("declarations", "The tables are what the applications declare.", needs_database=True)
+@check("declarations", "The tables are what the applications declare.", needs="database")
 async def declarations(subject: Subject) -> Finding:
     standing = standing_at(subject.place)
     if standing.todo:
@@ -77,7 +77,7 @@ async def declarations(subject: Subject) -> Finding:
     return ok(f"revision {standing.revision}, as declared")
 
 
-@check("log", "Each organisation's log has no gaps and ends where its head says.", needs_database=True)
+@check("log", "Each organisation's log has no gaps and ends where its head says.", needs="database")
 async def log(subject: Subject) -> Finding:
     with connected(subject) as connection:
         gaps = connection.execute(
@@ -95,7 +95,7 @@ async def log(subject: Subject) -> Finding:
     return ok(f"{total[0]:,} organisations, {total[1]:,} entries")
 
 
-@check("tables", "No record is newer than the log.", needs_database=True)
+@check("tables", "No record is newer than the log.", needs="database")
 async def tables(subject: Subject) -> Finding:
     wrong = []
     with connected(subject) as connection:
@@ -110,7 +110,7 @@ async def tables(subject: Subject) -> Finding:
     return ok("none is")
 
 
-@check("clock", "The machine's clock is set, and not behind what was already saved.", needs_database=True)
+@check("clock", "The machine's clock is set, and not behind what was already saved.", needs="database")
 async def clock(subject: Subject) -> Finding:
     now = subject.runtime.now_ms()
     if now < EARLIEST_MS:
@@ -125,7 +125,7 @@ async def clock(subject: Subject) -> Finding:
     return ok("set")
 
 
-@check("owners", "Every organisation has somebody who may give rights.", needs_database=True)
+@check("owners", "Every organisation has somebody who may give rights.", needs="database")
 async def owners(subject: Subject) -> Finding:
     with connected(subject) as connection:
         without = [str(row[0]) for row in connection.execute(

@@ -32,13 +32,13 @@ NETWORK_FILE_SYSTEMS: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs",
 FORGETFUL_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 
 
-@check("sqlite", "The SQLite library is one that keeps what it has committed.")
+@check("sqlite", "The SQLite library is one that keeps what it has committed.", needs="nothing")
 async def library(subject: Subject) -> Finding:
     raise_if_unsafe_library(subject.library)
     return ok(f"SQLite {subject.library}")
 
 
-@check("folder", "The data folder is there, and only its owner may enter it.")
+@check("folder", "The data folder is there, and only its owner may enter it.", needs="nothing")
 async def folder(subject: Subject) -> Finding:
     if not subject.folder.is_dir():
         return bad(f"There is no folder {subject.folder}.", "Check --data; `holdfast serve` makes one.")
@@ -144,7 +144,7 @@ async def writer_pid(folder: Path) -> int | None:
 
 
 @check("master key", "The key that opens sensitive values is there, is its owner's alone, and opens every organisation's key.",
-       needs_database=True)
+       needs="database")
 async def master_key(subject: Subject) -> Finding:
     masters, source, mode = _masters(subject)
     async with reading(subject) as reader:

@@ -63,18 +63,24 @@ class Judge:
         await ground.load_items(lines)
         lasts: list[DeviceKey] = []
         contexts: list[DeviceKey] = []
-        for line, (device_id, mutation) in zip(lines, pushed, strict=True):
+        whos = (work.who for work in works for _ in _mutations_of(work))
+        for line, (device_id, mutation), who in zip(lines, pushed, whos, strict=True):
             row = ground.rows.get(line[1:])
             if is_pseudo(device_id):
                 continue
             if row is None or row.last_device != device_id:
                 lasts.append(line)
-            if row is not None and ground.traits[mutation.collection].has_texts and may_wait(ground, row, line, number_of(mutation.base)):
+            if row is not None and ground.traits[mutation.collection].has_texts and may_wait(ground, row, line, number_of(mutation.base)) \
+                    and self._may_read(who, row):
                 contexts.append(line)
         await ground.load_lasts(lasts)
         await ground.load_contexts(contexts)
         await ground.load_known(self._perhaps_known(lines, pushed))
         await self._preload_lookups(mutation for _, mutation in pushed)
+
+    def _may_read(self, who: Who, row: Row) -> bool:
+        actor = self.actor_of(who)
+        return actor is not None and allows(self.schema.collections[row.collection].read, row.columns(), actor)
 
     def _perhaps_known(self, lines: Sequence[DeviceKey], pushed: Sequence[tuple[str, Mutation]]) -> Iterable[tuple[str, str]]:
         """The mutations that may be in the log already. One that follows the newest of its line is not: what the log has of that line
@@ -247,7 +253,7 @@ class Judge:
                       item=await self._open_item(device_id, key), same_history=seen.same_history, base_kept=seen.base_kept,
                       old_contract=old_contract, sent_hash=self.sent_hash(salt, mutation), kind=kind, extra=extra or {})
         if traits.looks_up or _refines(upcast, traits):
-            await self.look_up(facts, upcast, row)
+            await self.look_up(facts, upcast, row if readable else None)      # how long it takes must not tell of a hidden record
         if not upcast.ops:
             return self._without_ops(row, upcast, facts)
         return decide.decide(row, upcast, seen.entries_since, seen.context, facts, self.schema)

@@ -44,6 +44,9 @@ async def resolve(judge: Judge, actor: Actor, work: Resolve) -> Results:
         settled = await _settled_before(judge, actor, work, arguments)
         if settled is not None:
             return settled
+        # As many steps as for an item that may not be seen: time tells nothing.
+        await ground.load_items([("", MEMBERS, work.item_id)])
+        await ground.load_rows([(MEMBERS, work.item_id)])
         raise NotFound(NO_ITEM)
     key = (item.collection, item.record_id)
     asked = asked_as_mutation(work.mutation_id, *key, "resolve", arguments)

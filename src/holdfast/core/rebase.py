@@ -201,7 +201,8 @@ def _stamped(change: Change, collection: Collection, *, fresh: bool) -> dict[str
 def entry_of(change: Change, undo: list[Op]) -> Entry:
     """A pulled change as `decide` reads the entries of others."""
     reverts = None if change.partly else change.reverts
-    return Entry(tenant_id="", seq=change.seq, committed_at=0, stamp=clock.parse(change.stamp) if change.stamp else 0, actor_id=change.actor_id,
+    stamp = clock.parse(change.stamp) if change.stamp else 0
+    return Entry(tenant_id="", seq=change.seq, committed_at=0, stamp=stamp, actor_id=change.actor_id,
                  device_id=change.device_id, mutation_id=change.mutation_id, collection=change.collection, record_id=change.record_id,
                  ops=change.ops, undo=undo, reverts=reverts)
 

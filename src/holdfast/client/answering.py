@@ -1,0 +1,251 @@
+"""What the server's results do to the outbox, and which rows are sent next.
+
+A result marks its row and moves neither base nor cursor nor view. Refusals are told apart by their code:
+
+| code | what the device does |
+|---|---|
+| `out_of_order` | sends the record's line again from its first row; if the server has lost what it once acknowledged, it pulls first |
+| `rate` | lets the record wait for as long as it was told |
+| `forked` | the outbox was copied: has everything answered that may have arrived, then takes a new id |
+| any other | final: the row leaves the line, what stands behind it is made anew |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from holdfast.client.device import Device, with_changes
+from holdfast.client.outbox import ACTIONS, Answer, Key, OutboxRow, answer_of, mutation_of
+from holdfast.client.replica_store import Line, ReceiptRow
+from holdfast.core.entry import ForkedFrom
+from holdfast.core.messages import Problem, Result
+from holdfast.core.rebase import without
+
+__all__ = ["Lanes", "Outcome", "mark_sent", "refuse_row", "take_answers", "take_new_id"]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+ORDER_WAIT_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a reply asks for beyond marking rows."""
+
+    must_pull: bool = False         # the server lacks what it acknowledged: perhaps another history
+    held: bool = False
+    refused: list[OutboxRow] = field(default_factory=list)
+    acknowledged: int = 0
+
+
+@dataclass(slots=True)
+class Lanes:
+    """What this process knows of the lines while it sends: which of them wait, and until when (monotonic seconds)."""
+
+    waits_until: dict[Key, float] = field(default_factory=dict)
+    asked_at: dict[Key, float] = field(default_factory=dict)
+    disordered: dict[Key, int] = field(default_factory=dict)    # how often in a row the server lacked what it once acknowledged
+
+    def due(self, device: Device, *, now_ms: int, monotonic: float, hold_ms: int, hold_ms_max: int, mutations_max: int,
+            bytes_max: int) -> tuple[list[OutboxRow], list[bytes]]:
+        """The rows of the next push with their wire form: in order within a line, oldest first, as many as fit. A row that may still
+        take in edits waits `hold_ms` after the last one, at most `hold_ms_max`; a line that waits stops nobody else."""
+        forking = device.meta.get("forking")
+        rows: list[OutboxRow] = []
+        bodies: list[bytes] = []
+        size = 0
+        stopped: set[Key] = set()
+        for row in device.unanswered():
+            key = row.key
+            if key in stopped or key[0] == ACTIONS:
+                continue
+            if (self.waits_until.get(key, 0.0) > monotonic or (row.state == "unsent" and (forking or not ripe(row, now_ms, hold_ms, hold_ms_max)))
+                    or _is_known_forked(row)):
+                stopped.add(key)
+                continue
+            body = _encode(mutation_of(row))
+            if rows and (size + len(body) > bytes_max or len(rows) >= mutations_max):
+                break
+            rows.append(row)
+            bodies.append(body)
+            size += len(body) + 1
+        return rows, bodies
+
+    def next_ripe_ms(self, device: Device, *, now_ms: int, hold_ms: int, hold_ms_max: int) -> int | None:
+        """In how many ms the next row becomes ripe; None: none is unsent."""
+        left = [max(0, min(row.made.changed_at + hold_ms, row.made.made_at + hold_ms_max) - now_ms)
+                for row in device.by_id.values() if row.state == "unsent"]
+        return min(left, default=None)
+
+
+def ripe(row: OutboxRow, now_ms: int, hold_ms: int, hold_ms_max: int) -> bool:
+    """Whether an unsent row has waited long enough; a clock that was put back does not hold it."""
+    idle, age = now_ms - row.made.changed_at, now_ms - row.made.made_at
+    return idle >= hold_ms or age >= hold_ms_max or idle < 0 or row.row == 0
+
+
+def _is_known_forked(row: OutboxRow) -> bool:
+    return row.answer is not None and row.answer.error is not None and row.answer.error.code == "forked"
+
+
+def mark_sent(device: Device, rows: Sequence[OutboxRow]) -> bool:
+    """Mark rows durably before they are sent for the first time: from here on their content never changes. False: another process did
+    something to the outbox meanwhile, look again."""
+    fresh = [row for row in rows if row.state == "unsent"]
+    if not fresh:
+        return True
+    if any(row.row == 0 for row in fresh):      # in memory alone: sent at once, and never joined with anything
+        for row in fresh:
+            row.state, row.made = "sent", with_changes(row.made, device_id=device.device_id)
+        return True
+    known = {row.mutation_id: row.made for row in fresh}
+    with device.file.writing("marking what is sent"):
+        device.take_in_others()
+        standing = [row for row in (device.by_id.get(one) for one in known) if row is not None]
+        if len(standing) != len(fresh) or any(row.made != known[row.mutation_id] or row.state != "unsent" for row in standing):
+            return False
+        marked = [msgspec.structs.replace(row, state="sent", made=with_changes(row.made, device_id=device.device_id)) for row in standing]
+        device.store.change(marked)
+    for row, sent in zip(standing, marked, strict=True):
+        row.state, row.made = "sent", sent.made
+    return True
+
+
+def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monotonic: float) -> Outcome:
+    """Take in the results of a push. Raises WorldErrors; then nothing was taken in, and the rows are sent again under their ids."""
+    outcome = Outcome()
+    now = device.runtime.now_ms()
+    changed: list[OutboxRow] = []
+    lines: list[tuple[Key, Line]] = []
+    receipts: list[ReceiptRow] = []
+    finals: list[tuple[OutboxRow, Problem]] = []
+    replaced: list[tuple[OutboxRow, OutboxRow]] = []
+    for result in results:
+        row = device.by_id.get(result.mutation_id)
+        if row is None or row.state not in ("sent", "unsent"):
+            continue                                # it came back in a pull before, or this answer is an old one
+        problem = result.error if result.outcome == "refused" else None
+        if problem is not None and problem.code == "id_reused" and row.made.resent:
+            problem = None                          # the server had it after all, with the content of the first time
+        if result.outcome == "refused" and problem is not None:
+            _sort_refusal(device, row, problem, lanes, monotonic, outcome, finals, replaced, now)
+            continue
+        after = msgspec.structs.replace(row, state="acknowledged", answer=answer_of(result, now))
+        if result.outcome == "refused":
+            after.answer = Answer(outcome="applied", receipt="committed", at=now, seq=0)
+        replaced.append((row, after))
+        changed.append(after)
+        outcome.acknowledged += 1
+        outcome.held |= result.receipt == "held"
+        if result.seq:
+            lines.append((row.key, Line(row.mutation_id, row.made.device_id or device.device_id, result.seq)))
+    with device.file.writing("keeping the server's answers"):
+        device.store.change([after for _, after in replaced if after.row])
+        device.store.put_lines(lines)
+        device.store.put_receipts(receipts)
+        meta = {"synced_at": now} if outcome.acknowledged else {}
+        if outcome.held:
+            meta["inbox_stale"] = True
+        device.store.put_meta(meta)
+    device.meta.update(meta)
+    for row, after in replaced:
+        row.state, row.answer = after.state, after.answer
+        lanes.waits_until.pop(row.key, None) if after.state == "acknowledged" else None
+    for row, problem in finals:
+        refuse_row(device, row, problem)
+        outcome.refused.append(row)
+    device.tell({row.key for row, _ in replaced} | {row.key for row, _ in finals})
+    return outcome
+
+
+def _sort_refusal(device: Device, row: OutboxRow, problem: Problem, lanes: Lanes, monotonic: float, outcome: Outcome,
+                  finals: list[tuple[OutboxRow, Problem]], replaced: list[tuple[OutboxRow, OutboxRow]], now: int) -> None:
+    if problem.code == "rate":
+        lanes.waits_until[row.key] = monotonic + (problem.retry_after or 1)
+    elif problem.code == "out_of_order":
+        lane = device.lanes[row.key]
+        first = next(one for one in lane if one.state != "acknowledged")
+        if first is row:
+            outcome.must_pull = True
+            lanes.waits_until[row.key] = monotonic + ORDER_WAIT_SECONDS
+    elif problem.code == "forked":
+        answer = Answer(outcome="refused", receipt="refused", error=problem, at=now)
+        replaced.append((row, msgspec.structs.replace(row, answer=answer)))
+        if not device.meta.get("forking"):
+            device.put_meta(forking=True)
+    else:
+        finals.append((row, problem))
+
+
+def refuse_row(device: Device, row: OutboxRow, problem: Problem) -> None:
+    """A final refusal: the row leaves its line, and what stands behind it is made anew, as if it had never been. None of that can be at
+    the server: each names the one before it, and this one is not there."""
+    lane = device.lanes.get(row.key, [])
+    if row.collection == ACTIONS:
+        behind: list[OutboxRow] = []
+    else:
+        at = next((i for i, one in enumerate(lane) if one.mutation_id == row.mutation_id), None)
+        behind = [] if at is None else lane[at + 1:]
+    answer = Answer(outcome="refused", receipt="refused", error=problem, at=device.runtime.now_ms())
+    refused = msgspec.structs.replace(row, state="refused", answer=answer)
+    anew = _made_anew(device, row, behind) if behind else []
+    with device.file.writing("keeping a refusal"):
+        device.store.change([one for one in [refused, *anew] if one.row])
+    device.refused.append(refused)
+    device.settle([row])
+    for old, new in zip(behind, anew, strict=True):
+        device.by_id.pop(old.mutation_id, None)
+        old.mutation_id, old.state, old.made, old.answer = new.mutation_id, new.state, new.made, None
+        device.by_id[old.mutation_id] = old
+    device.forget_views([row.key])
+    device.tell({row.key})
+
+
+def _made_anew(device: Device, row: OutboxRow, behind: Sequence[OutboxRow]) -> list[OutboxRow]:
+    collection = device.schema.collections[row.collection]
+    ops = without([(device.pending(row).mutation.ops, False, True), *((one.made.ops, True, True) for one in behind)], collection)
+    after, forked_from = row.made.after, row.made.forked_from
+    made: list[OutboxRow] = []
+    for old, own in zip(behind, ops, strict=True):
+        new = OutboxRow(row=old.row, mutation_id=device.runtime.uuid7(), collection=old.collection, record_id=old.record_id, state="unsent",
+                        made=with_changes(old.made, ops=own, after=after, forked_from=forked_from, device_id="", resent=False))
+        made.append(new)
+        after, forked_from = new.mutation_id, None
+    return made
+
+
+def take_new_id(device: Device) -> bool:
+    """Leave a copied identity, once everything that may have arrived under it has its answer: what is left is sent under a new id, and
+    the first of each record says where it was forked from. False: something is still unanswered."""
+    rows = device.unanswered()
+    forked: set[Key] = set()
+    for row in rows:
+        if _is_known_forked(row):
+            forked.add(row.key)
+        elif row.state == "sent" and row.key not in forked:
+            return False
+    old, new = device.device_id, device.runtime.uuid7()
+    anew: list[tuple[OutboxRow, OutboxRow]] = []
+    for key, lane in device.lanes.items():
+        line = device.line(key)
+        first = True
+        for row in lane:
+            if row.state == "acknowledged" or key[0] == ACTIONS:
+                continue
+            made = with_changes(row.made, device_id="")
+            if first:
+                made = with_changes(made, after=None, forked_from=None if line is None else ForkedFrom(line.device_id, line.mutation_id))
+            anew.append((row, msgspec.structs.replace(row, state="unsent", made=made, answer=None)))
+            first = False
+    meta = {"device_id": new, "former_ids": [*device.meta.get("former_ids", ()), old], "forking": False}
+    with device.file.writing("taking a new device id"):
+        device.store.change([row for _, row in anew if row.row])
+        device.store.put_meta(meta)
+    for row, new_row in anew:
+        row.state, row.made, row.answer = new_row.state, new_row.made, None
+    device.meta.update(meta)
+    return True

@@ -1,0 +1,53 @@
+"""Who sends, of several processes on one replica file: whoever holds the lease, a row in `meta` that is renewed while its holder lives.
+
+Two holders at once (a clock that was put back, a process that slept) would do no harm: mutations have ids. So the lease saves work, it
+does not keep anybody's promise.
+"""
+
+from __future__ import annotations
+
+from holdfast.client.device import Device
+from holdfast.core.errors import WorldError
+
+__all__ = ["Lease"]
+
+
+class Lease:
+    def __init__(self, device: Device, seconds: float) -> None:
+        self._device = device
+        self._ms = int(seconds * 1_000)
+        self.held = False
+
+    def take(self) -> bool:
+        """Take or renew it; whether this process now holds it. A file that cannot be written leaves it as it is: then nobody can."""
+        device = self._device
+        now = device.runtime.now_ms()
+        try:
+            with device.file.writing("taking the sender's lease"):
+                device.take_in_others()
+                lease = device.meta.get("lease") or {}
+                left = int(lease.get("until", 0)) - now
+                if lease.get("process") != device.process and 0 < left <= self._ms:
+                    self.held = False
+                    return False
+                lease = {"process": device.process, "until": now + self._ms}
+                device.store.put_meta({"lease": lease})
+            device.meta["lease"] = lease
+        except WorldError:
+            return self.held
+        self.held = True
+        return True
+
+    def release(self) -> None:
+        """Let another process take it at once."""
+        if not self.held:
+            return
+        self.held = False
+        device = self._device
+        try:
+            with device.file.writing("releasing the sender's lease"):
+                device.take_in_others()
+                if (device.meta.get("lease") or {}).get("process") == device.process:
+                    device.store.put_meta({"lease": None})
+        except WorldError:
+            return      # it runs out by itself

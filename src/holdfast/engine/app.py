@@ -13,8 +13,10 @@ An action is server-side code that reads, then makes several changes as one tran
         return {"step": change.record, "rev": change.rev}
 
 It reads outside the lock and may run again if what it read has changed, so it does nothing but read by its context and queue changes.
-What a change came to (`record`, `rev`, `outcome`, `receipt`, `position`) is only known at the commit: in the reply such names are
-promises, filled in then.
+What a change came to (`record`, `rev`, `outcome`, `receipt`, `position`, and places in the record: `value("fields", "text")`) is only
+known at the commit: in the reply such names are promises, filled in then. The log keeps the reply with its promises open. So a repeated
+call answers with the records as they stand and the outcome `duplicate` (and `first_outcome`, if the reply has that promise), and what a
+reply shows of a record is kept in the record's own entries alone; what an action puts into its reply literally is kept with the call.
 """
 
 from __future__ import annotations

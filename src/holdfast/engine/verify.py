@@ -19,6 +19,7 @@ from holdfast.core.access import Actor, All
 from holdfast.core.entry import Entry, Row
 from holdfast.core.errors import HoldfastError
 from holdfast.core.facts import Context
+from holdfast.core.ops import SetOp, UnsetOp
 from holdfast.core.schema import Collection
 from holdfast.core.waiting import rebuild, shape, text_fields
 from holdfast.engine.ground import is_pseudo
@@ -244,20 +245,31 @@ async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collectio
     if not text_fields(collection) or any(entry.erased for entry in entries):
         return
     own = [entry for entry in entries if entry.kind == "change" and not is_pseudo(entry.device_id)]
-    if any(entry.forked_from is not None for entry in own):
-        return
-    bases = {entry.device_id: entry.base or 0 for entry in own}
+    elsewhere = {entry.device_id for entry in own if _without_context(entry, {"/" + name for name in text_fields(collection)})}
+    bases = {entry.device_id: entry.base or 0 for entry in own if entry.device_id not in elsewhere}
     stored = await reader.contexts(tenant_id, [(device_id, row.collection, row.id) for device_id in bases])
     for device_id, base in bases.items():
         made = rebuild(entries, lambda entry, mine=device_id: entry.device_id == mine, device_id, base, collection)  # type: ignore[misc]
-        if _waiting(made, base) != _waiting(stored.get((device_id, row.collection, row.id)), base):
+        kept = stored.get((device_id, row.collection, row.id))
+        # Both say what waited up to some entry: they must agree up to the older one. What came later is in the log itself.
+        until = min(0 if made is None else made.through, (1 << 62) if kept is None else kept.through)
+        if _waiting(made, base, until) != _waiting(kept, base, until):
             report.add("What waits for a device in its texts is not what the log says.", row=row)
 
 
-def _waiting(context: Context | None, base: int) -> dict[str, list[Any]]:
+def _without_context(entry: Entry, texts: set[str]) -> bool:
+    """Whether the log does not say what its device's context is after the entry: a forked device began with another's, what was typed into
+    a record that might not be seen has none, and of a text that was set whole only the finer op, as applied, is kept."""
+    sent = entry.ops if entry.sent is None else entry.sent
+    return (entry.forked_from is not None or any(part.reason == "unavailable" for part in entry.unapplied)
+            or any(isinstance(op, SetOp | UnsetOp) and op.path in texts for op in sent))
+
+
+def _waiting(context: Context | None, base: int, until: int) -> dict[str, list[Any]]:
     if context is None:
         return {}
-    found = {name: [(other.seq, shape(other.change)) for other in waiting if other.seq > base] for name, waiting in context.texts.items()}
+    found = {name: [(other.seq, shape(other.change)) for other in waiting if base < other.seq <= until] for name,
+             waiting in context.texts.items()}
     return {name: waiting for name, waiting in found.items() if waiting}
 
 

@@ -86,7 +86,8 @@ async def proof(storage: SqliteStorage, log: Log, acknowledged: int) -> None:
     assert [entry.seq for entry in entries] == list(range(1, head.seq + 1))
     previous = digest.FIRST
     for entry in entries:
-        previous = digest.chain(previous, entry, digest.payload_digest(seals[entry.seq].salt, digest.payload(entry)))
+        seal = seals[entry.seq]
+        previous = digest.chain(previous, entry, seal.payload_digest or digest.payload_digest(seal.salt, digest.payload(entry)))
         assert previous == entry.digest, f"entry {entry.seq} is not what was written"
     assert head.digest == previous
     for row in rows.values():
@@ -154,6 +155,35 @@ def test_a_power_cut_while_the_store_is_made_leaves_one_that_can_be_made(folder:
         made = disk.steps
     for step in range(1, made + 10, 9):
         cut(folder, {}, step, seed=1)
+
+
+def test_a_power_cut_while_erasing_leaves_a_whole_log_that_is_erased_or_not(folder: Path) -> None:
+    with boot(folder, installed(folder)) as (disk, storage):
+        log, acknowledged = work(storage)
+        files = {name: bytes(held.seen) for name, held in disk.files.items()}
+    step, whole, left = 0, False, set()
+    while not whole:
+        step += 6
+        with boot(folder, files) as (disk, storage):
+            disk.cut_power_at(step)
+            try:
+                run_sync(storage.open())
+                run_sync(log.save(storage, erased=[2, 3, 5]))
+                run_sync(storage.close())
+            except WorldError:
+                with_power_gone(storage)
+            whole, image = disk.power, disk.after_power_cut(Survival(writes=0.5, torn=0.5), random.Random(step))
+        check(folder, image, log, acknowledged)
+        with boot(folder, image) as (_, storage):
+            run_sync(storage.open())
+            left.add(tuple(run_sync(erased_seqs(storage))))
+            run_sync(storage.close())
+    assert left == {(), (2, 3, 5)}
+
+
+async def erased_seqs(storage: SqliteStorage) -> list[int]:
+    async with storage.reader() as reader:
+        return [entry.seq for entry in await reader.entries(TENANT, after=0, limit=1_000) if entry.erased]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])

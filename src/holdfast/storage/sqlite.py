@@ -40,8 +40,9 @@ from holdfast.storage.numbering import NewNumbers, Numbers, Remembered
 from holdfast.storage.protocol import Batch, Reader
 from holdfast.storage.row_codec import codecs_of
 from holdfast.storage.sqlite_batch import SqliteBatch, SqliteReader
-from holdfast.storage.sqlite_connection import BUSY_TIMEOUT_MS, connect_reader, connect_writer, raise_if_unsafe_library
+from holdfast.storage.sqlite_connection import BUSY_TIMEOUT_MS, close_quietly, connect_reader, connect_writer, raise_if_unsafe_library
 from holdfast.storage.sqlite_errors import translated
+from holdfast.storage.sqlite_remains import CLEARED_AT_ONCE_BYTES_MAX, clear_remains
 from holdfast.storage.standing import Standing, standing_of
 
 __all__ = ["CHECKPOINT_PAGES_MAX", "SqliteStorage", "Upcaster"]
@@ -81,7 +82,7 @@ class SqliteStorage:
         self._batch_thread: int | None = None
         self._wal_pages = 0
         self._checkpoint_at = CHECKPOINT_PAGES_MAX
-        self._remains_in_wal = False
+        self._remains = False           # bytes of what was erased may still be in the file
         self._failed_before = False     # the last batch met an I/O error
         self._suspect = False           # the write-ahead log may have a hole: empty it before anything is added
 
@@ -98,6 +99,7 @@ class SqliteStorage:
             self._suspect = True        # who knows how the process before this one ended
             connection = self._connect_writer()
             self._bring_up(connection)
+            self._clear_remains(connection, size_bytes_max=None)
         except BaseException:
             self._drop_writer()
             self._lock.release()
@@ -110,7 +112,7 @@ class SqliteStorage:
             try:
                 self._raise_if_outdated(standing_of(connection, self.schema))
             finally:
-                connection.close(True)
+                close_quietly(connection)
 
     def _bring_up(self, connection: apsw.Connection) -> None:
         with translated(f"opening {self.path}", connection=connection):
@@ -131,11 +133,11 @@ class SqliteStorage:
     async def close(self) -> None:
         """Leaves one file: what is in the write-ahead log goes into the database, if it can."""
         while self._readers:
-            self._readers.pop().close(True)
+            close_quietly(self._readers.pop())
         if self._writer is not None:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         if self._writer is not None:
-            self._writer.close(True)
+            close_quietly(self._writer)
             self._writer = None
         self._lock.release()
 
@@ -170,7 +172,7 @@ class SqliteStorage:
         if connection is not None:
             with suppress(apsw.Error):
                 connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            connection.close(True)
+            close_quietly(connection)
 
     def _after_error(self, error: WorldError) -> None:
         if isinstance(error, _HARMLESS):
@@ -190,7 +192,7 @@ class SqliteStorage:
         self._enter()
         try:
             connection = self._connect_writer()
-            if self._wal_pages >= self._checkpoint_at or self._remains_in_wal:
+            if self._wal_pages >= self._checkpoint_at:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
                 connection = self._connect_writer()
             with translated("beginning a batch", self._after_error, connection):
@@ -207,7 +209,7 @@ class SqliteStorage:
             new.keep()
             self._failed_before = False
             if batch.erased_any:
-                self._clear_remains(connection)
+                self._clear_remains(connection, size_bytes_max=CLEARED_AT_ONCE_BYTES_MAX)
         finally:
             self._leave()
 
@@ -233,38 +235,41 @@ class SqliteStorage:
 
     async def maintain(self) -> None:
         """Work that can wait until nothing else does: a checkpoint. Cheap when there is none; never raises."""
-        if self._writer is None or (self._wal_pages < CHECKPOINT_PAGES_IDLE and not self._remains_in_wal):
+        if self._writer is None or (self._wal_pages < CHECKPOINT_PAGES_IDLE and not self._remains):
             return
-        self._enter()
-        try:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-        finally:
-            self._leave()
+        with suppress(StorageLocked):       # a batch is open: then there is something else to do
+            self._enter()
+            try:
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                if self._remains and self._writer is not None:
+                    self._clear_remains(self._writer, size_bytes_max=CLEARED_AT_ONCE_BYTES_MAX)
+            finally:
+                self._leave()
 
     def _checkpoint(self, mode: int) -> None:
         """Copy the write-ahead log into the database. Nothing is lost if it fails: it is tried again when the log has grown on."""
         connection = self._connect_writer()
-        wanted = apsw.SQLITE_CHECKPOINT_TRUNCATE if self._remains_in_wal else mode
         pages, copied = self._wal_pages, 0
         try:
             with translated("checkpointing", self._after_error, connection):
-                pages, copied = connection.wal_checkpoint(mode=wanted)
+                pages, copied = connection.wal_checkpoint(mode=mode)
         except StorageLocked:
             pass        # a reader still needs what the log holds
         except WorldError as error:
             log.warning("A checkpoint failed; what was acknowledged stands in the write-ahead log: %s", error.detail)
-        else:
-            self._remains_in_wal = self._remains_in_wal and pages > 0
         if copied >= pages:
             self._wal_pages, self._checkpoint_at = 0, CHECKPOINT_PAGES_MAX
         else:
             self._wal_pages, self._checkpoint_at = pages, pages + CHECKPOINT_PAGES_MAX
 
-    def _clear_remains(self, connection: apsw.Connection) -> None:
-        """After an erasing batch: no page in the write-ahead log may still hold what was erased."""
-        connection.pragma("secure_delete", "FAST")
-        self._remains_in_wal = True
-        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    def _clear_remains(self, connection: apsw.Connection, *, size_bytes_max: int | None) -> None:
+        """After an erasing batch, and at opening: the bytes of what was erased. A failure leaves them for the next time."""
+        try:
+            with translated("clearing what was erased from the file", self._after_error, connection):
+                self._remains = not clear_remains(connection, size_bytes_max)
+        except WorldError as error:
+            self._remains = True
+            log.warning("Bytes of what was erased may still be in the file: %s", error.detail)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -295,7 +300,7 @@ class SqliteStorage:
                 connection.execute("ROLLBACK")
                 self._readers.append(connection)
                 return
-        connection.close(True)
+        close_quietly(connection)
 
     async def sizes(self) -> Mapping[str, int]:
         """Bytes by part. Reads every page of the file: for people and benchmarks, not for every request."""
@@ -306,7 +311,7 @@ class SqliteStorage:
                                            "LEFT JOIN sqlite_schema AS m ON m.name = s.name GROUP BY s.name").fetchall()
                 file = connection.pragma("page_count") * connection.pragma("page_size")
             finally:
-                connection.close(True)
+                close_quietly(connection)
         found = {"log": 0, "tables": 0, "indexes": 0, "file": file, "wal": self._wal_bytes()}
         for name, table, kind, size in parts:
             found[_part(str(name), str(table or ""), str(kind or ""))] += size

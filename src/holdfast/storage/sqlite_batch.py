@@ -26,6 +26,7 @@ from holdfast.storage.protocol import Account, Credential, Device, Tenant, Write
 from holdfast.storage.row_codec import RowCodec
 from holdfast.storage.sqlite_log import SqliteLog
 from holdfast.storage.sqlite_people import ACCOUNT, CREDENTIAL, DEVICE, TENANT, SqlitePeople
+from holdfast.storage.sqlite_remains import REMAINS
 from holdfast.storage.sqlite_rows import SqliteRows
 from holdfast.storage.sqlite_waiting import SqliteWaiting, dump
 
@@ -49,6 +50,7 @@ _PUT_TENANT: Final = _put("hf_tenants", TENANT, ("tenant_id",))
 _PUT_ACCOUNT: Final = _put("hf_accounts", ACCOUNT, ("id",))
 _PUT_CREDENTIAL: Final = _put("hf_credentials", CREDENTIAL, ("hash",))
 _PUT_SETTING: Final = _put("hf_settings", ("tenant_id", "name", "value"), ("tenant_id", "name"))
+_REMAINS: Final = f"INSERT OR REPLACE INTO hf_meta (name, value) VALUES ('{REMAINS}', '1')"
 _BODY: Final = COLUMNS.index("body")
 _DEVICE: Final = COLUMNS.index("device_no")
 _FIRST: Final = bytes.fromhex(FIRST)
@@ -231,8 +233,9 @@ class SqliteBatch(SqliteReader):
     # -- erasing ----------------------------------------------------------------------------------------------------------
 
     def _erase(self, tenant: str, tenant_no: int, seqs: list[int]) -> None:
-        """Payload, salt and request of the entries go, from the row and from every page it stood in."""
+        """Payload, salt and request of the entries go. Where their bytes still lie is for `sqlite_remains`, after the commit."""
         self.connection.pragma("secure_delete", True)
+        self.connection.execute(_REMAINS)
         self.erased_any = True
         requests: set[int] = set()
         for seq in seqs:

@@ -13,6 +13,7 @@ Why these settings.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ import apsw
 from holdfast.core.errors import StorageCorrupt, StorageFailed, UnsafeSettings
 from holdfast.storage.folder import FILE_MODE, sync_folder
 
-__all__ = ["PAGE_BYTES", "VERSION_MIN", "connect_reader", "connect_writer", "raise_if_unsafe_library"]
+__all__ = ["PAGE_BYTES", "VERSION_MIN", "close_quietly", "connect_reader", "connect_writer", "raise_if_unsafe_library"]
 
 VERSION_MIN: Final = (3, 51, 3)
 """Versions 3.7.0 to 3.51.2 can lose committed transactions when a checkpoint races a write (the WAL-reset bug)."""
@@ -62,7 +63,7 @@ def connect_writer(path: Path, vfs: str | None) -> apsw.Connection:
         _raise_if_unsafe(connection)
         _raise_if_damaged(connection)
     except BaseException:
-        connection.close(True)
+        close_quietly(connection)
         raise
     return connection
 
@@ -77,9 +78,15 @@ def connect_reader(path: Path, vfs: str | None) -> apsw.Connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.pragma("query_only", True)
     except BaseException:
-        connection.close(True)
+        close_quietly(connection)
         raise
     return connection
+
+
+def close_quietly(connection: apsw.Connection) -> None:
+    """Close, whatever the disk says: what is committed stands in the write-ahead log or in the file, and the next one to open finds it."""
+    with suppress(apsw.Error):
+        connection.close(True)
 
 
 def _set_up(connection: apsw.Connection, cache_kib: int) -> None:

@@ -51,7 +51,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
 @click.option("--members", default=100, show_default=True, help="Members of the organisation, each with a token.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Disk to measure on; default: the project's.")
 @click.option("--keep-results", is_flag=True, help="Leave benchmarks/results as it is.")
-def main(only: tuple[str, ...], seconds: float, repeat: int, patience: float, members: int, folder: Path | None, keep_results: bool) -> None:
+def main(only: tuple[str, ...], seconds: float, repeat: int, patience: float, members: int, folder: Path | None,
+         keep_results: bool) -> None:
     """Measure how fast Holdfast is on this machine."""
     began = datetime.now(UTC)
     machine = describe(PROJECT)

@@ -31,6 +31,8 @@ from replay.trouble import Trouble
 EXCERPT = Path(__file__).resolve().parent / "data" / "one-writer.json.gz"
 TENANT = "replay"
 KEYSTROKES_BEFORE_MOVING = 150
+LINE_EVERY_SECONDS = 5.0
+"""Where no terminal shows the line that moves."""
 
 
 @dataclass
@@ -112,13 +114,15 @@ def type_everything(run: Run) -> None:
     threads = [threading.Thread(target=work, args=pair) for pair in zip(run.devices, run.lines, strict=True)]
     for thread in threads:
         thread.start()
-    began = time.monotonic()
+    began = shown = time.monotonic()
     while any(thread.is_alive() for thread in threads):
         for thread in threads:
             thread.join(0.1)
         if len(run.sizes) == 1 and len(run.board.acknowledged) * 2 > run.saves:
             run.sizes.append(log_size(run.server, run.keystrokes_acknowledged))
-        show_progress(run, time.monotonic() - began)
+        if sys.stderr.isatty() or time.monotonic() - shown > LINE_EVERY_SECONDS:
+            shown = time.monotonic()
+            show_progress(run, shown - began)
     show_progress(run, time.monotonic() - began, last=True)
     run.trouble.kill_what_is_left()
     if failures:
@@ -131,8 +135,8 @@ def show_progress(run: Run, seconds: float, *, last: bool = False) -> None:
             f" · {run.trouble.repeats} pushes sent twice · {seconds:5.1f} s")
     if sys.stderr.isatty():
         print(f"\r{line}", end="\n" if last else "", file=sys.stderr, flush=True)
-    elif last:
-        print(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 def report(run: Run, proof: Proof, seed: int, as_json: bool) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from docs.reference.generate import LIMIT_MEANINGS, PAGES, classes, error_meanings
+from docs.reference.generate import LIMIT_MEANINGS, PAGES, classes, commands_below, error_meanings
+from holdfast.cli import main as main_command
 from holdfast.core.errors import HoldfastError
 from holdfast.core.limits import Limits
 from tests.tidy.source import PROJECT, project_files
 
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s]+)(#[^)]*)?\)")
+MAKE = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
+HOLDFAST = re.compile(r"(?:^|`)(?:\.venv/bin/)?holdfast ((?:[a-z]+ ?)+)", re.MULTILINE)
 FENCE = re.compile(r"^(```+)(.*)$", re.MULTILINE)
 
 
@@ -72,3 +75,26 @@ def test_a_document_has_one_title(document: Path) -> None:
 
 def test_contributing_stays_short() -> None:
     assert (PROJECT / "CONTRIBUTING.md").read_text("utf-8").count("\n") < 80
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+def commands() -> set[str]:
+    return {" ".join(name) for name, _ in commands_below(main_command)} | {name for name, _ in main_command.commands.items()}
+
+
+@pytest.mark.parametrize("document", documents(), ids=name_of)
+def test_a_command_that_a_document_names_exists(document: Path) -> None:
+    text = document.read_text("utf-8")
+    assert not set(MAKE.findall(text)) - make_targets()
+    named = {found.strip() for found in HOLDFAST.findall(text)}
+    assert not [one for one in named if one not in commands() and one.split()[0] not in commands()]
+
+
+def test_every_target_that_people_call_is_explained() -> None:
+    makefile = (PROJECT / "Makefile").read_text("utf-8")
+    explained = set(re.findall(r"^([a-z][a-z-]*):.*## ", makefile, re.MULTILINE))
+    assert explained == make_targets()
+    assert explained >= {"setup", "run", "test", "soak", "check", "bench", "demo-replay"}

@@ -253,7 +253,8 @@ async def test_a_full_disk_is_told_and_saving_goes_on_by_itself(tmp_path: Path, 
 
 
 async def test_a_bug_in_deciding_one_mutation_spares_its_neighbours(store: Store, ann: MemberSession, new_id: NewId,
-                                                                   monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+                                                                   monkeypatch: pytest.MonkeyPatch,
+                                                                   caplog: pytest.LogCaptureFixture) -> None:
     laptop = Device(store, ann, "laptop")
     note = new_id()
     await laptop.create("notes", note, {"title": "a"})

@@ -248,7 +248,7 @@ MUTATION = {"mutation_id": "s-1", "collection": "patients", "record_id": "{patie
 MESSAGES: dict[str, list[dict[str, Any]]] = {
     "hello": [{}, {"cursor": "{before}"}, {"cursor": "{secret_position}"}, {"collections": ["patients"], "cursor": "{before}"},
               {"watch": ["patients", "visits", "circles"]}, {"tenant": "other"}, {"tenant": "nowhere"}, {"device_id": "{secret_device}"}],
-    "resume": [{"type": "resume", "cursor": cursor} for cursor in ("{before}", "{secret_position}", None, "1.00000000")],
+    "resume": [{"type": "resume", "cursor": cursor} for cursor in ("{secret_position}", None, "1.00000000", "{before}")],
     "push": [{"type": "push", "id": "1", "mutations": [MUTATION, {**MUTATION, "mutation_id": "s-2", "record_id": "{unknown}"},
                                                       {**MUTATION, "mutation_id": "s-3", "after": "{secret_mutation}"}]}],
     "presence": [PLACE, {**PLACE, "record_id": "{unknown}"}, {**PLACE, "field": "/name", "state": {"x": 1}},

@@ -242,7 +242,7 @@ class Judge:
         readable = row is not None and (traits.read_by_all or allows(collection.read, row.columns(), actor))
         seen = Seen(base=row.last if row is not None else None, stamp=row.stamp if row is not None else 0)
         if not on_current:
-            seen = await seen_of(ground, mutation, key, row, device_id, readable=readable)
+            seen = await seen_of(ground, mutation, key, row, device_id, actor_id=actor.id, readable=readable)
             if seen.entries_since or seen.context is not None:
                 self.rebase_pairs += len(seen.entries_since) + _waiting_in(seen.context)
         edited_at = None if mutation.edited_at is None else clock.parse(mutation.edited_at)

@@ -41,7 +41,7 @@ def may_wait(ground: Ground, row: Row, line: DeviceKey, base: int) -> bool:
     return not _saw_all(row, line[0], base) or ground.items[line] is not None
 
 
-async def seen_of(ground: Ground, mutation: Mutation, key: Key, row: Row | None, device_id: str, *, readable: bool) -> Seen:
+async def seen_of(ground: Ground, mutation: Mutation, key: Key, row: Row | None, device_id: str, *, actor_id: str, readable: bool) -> Seen:
     base = ground.memory.positions.get((ground.tenant_id, mutation.base)) if mutation.base is not None else None
     if base is None:
         base = await _base(ground, mutation.base)
@@ -54,10 +54,10 @@ async def seen_of(ground: Ground, mutation: Mutation, key: Key, row: Row | None,
         return Seen(base=base, same_history=same_history, stamp=0 if last is None else last.stamp)
     if same_history and _saw_all(row, device_id, number) and mutation.forked_from is None:
         return Seen(base=base, stamp=row.stamp, context=await _context(ground, (device_id, *key), row, number))
-    return await _seen_in_log(ground, mutation, key, row, device_id, base, same_history=same_history)
+    return await _seen_in_log(ground, mutation, key, row, device_id, base, actor_id=actor_id, same_history=same_history)
 
 
-async def _seen_in_log(ground: Ground, mutation: Mutation, key: Key, row: Row, device_id: str, base: int | None, *,
+async def _seen_in_log(ground: Ground, mutation: Mutation, key: Key, row: Row, device_id: str, base: int | None, *, actor_id: str,
                        same_history: bool) -> Seen:
     """Somebody else's entries are newer than the base: read them."""
     number = base or 0
@@ -73,7 +73,7 @@ async def _seen_in_log(ground: Ground, mutation: Mutation, key: Key, row: Row, d
         await ground.load_lasts([line])
         last = ground.lasts[line]
         stamp = max(stamp, 0 if last is None else last.stamp)
-    mine = await _own_lines(ground, mutation, device_id, key)
+    mine = await _own_lines(ground, mutation, device_id, actor_id, key)
     others = [entry for entry in entries if not _is_own(entry, mine)]
     if mutation.forked_from is not None:
         context = await _forked_context(ground, key, mine, device_id, base)
@@ -114,8 +114,9 @@ async def _base(ground: Ground, given: str | None) -> int | None:
     return seq
 
 
-async def _own_lines(ground: Ground, mutation: Mutation, device_id: str, key: Key) -> tuple[tuple[str, int], ...]:
-    """(device, up to seq) whose entries of this record are the device's own context: itself, and what it was forked from."""
+async def _own_lines(ground: Ground, mutation: Mutation, device_id: str, actor_id: str, key: Key) -> tuple[tuple[str, int], ...]:
+    """(device, up to seq) whose entries of this record are the device's own context: itself, and what it was forked from, as far as those
+    are the same person's. (Whoever named another's device would overwrite his changes as if they were his own.)"""
     if is_pseudo(device_id):
         return ()
     memory_key = (ground.tenant_id, device_id, *key)
@@ -131,7 +132,7 @@ async def _own_lines(ground: Ground, mutation: Mutation, device_id: str, key: Ke
     while forked is not None and len(lines) < FORKS_MAX:
         await ground.load_known([(forked.device_id, forked.mutation_id)])
         last = ground.known[forked.device_id, forked.mutation_id]
-        if last is None or (first and last.actor_id != first[0].actor_id):
+        if last is None or last.actor_id != actor_id:
             break
         lines.append((forked.device_id, last.seq))
         older = await ground.batch.record_entries(ground.tenant_id, key, device=forked.device_id, limit=1)

@@ -102,6 +102,11 @@ async def test_an_address_that_is_none_is_answered_404_as_a_problem(scene: Scene
         check(await client.get(address), Want(404, "not_found"), {})
 
 
+async def test_the_sockets_address_without_an_upgrade_says_what_it_is(scene: Scene) -> None:
+    async with scene.office.client() as client:
+        check(await client.get("/v1/live"), Want(400, "malformed"), {})
+
+
 async def test_hidden_and_unknown_records_have_one_answer(scene: Scene) -> None:
     """Word for word, but for the request id."""
     calls = [("GET", "", None), ("PATCH", "", {"fields": {"text": "x"}}), ("DELETE", "", None), ("GET", "/history", None),

@@ -132,7 +132,7 @@ async def test_metrics_count_routes_and_outcomes_and_name_nobody(client: httpx.A
     text = (await client.get("/metrics")).text
     assert 'holdfast_request_seconds_count{method="POST",route="/v1/push",status="200"} 1.0' in text
     assert 'holdfast_mutations_total{outcome="applied"} 1.0' in text and 'holdfast_sign_ins_total{result="not_signed_in"} 1.0' in text
-    assert "holdfast_sockets 0.0" in text
+    assert "holdfast_sockets 0.0" in text and "holdfast_mutations_waiting 0.0" in text and "holdfast_writer_starts 0.0" in text
     assert not re.search(r"\bt1\b|a@x|hf_|nowhere|r1\b", text)
 
 

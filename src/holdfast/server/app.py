@@ -104,6 +104,8 @@ class HoldfastApp:
                  tokens: TokenChecker | None, ready: Callable[[], Awaitable[None]], log: RequestLog) -> None:
         self.routes: tuple[Route, ...] = (*built_in_routes(), *application_routes(applications))
         self.metrics = Metrics()
+        self.metrics.gauge("writer_starts", "How often the writer's process was started; more than 1: it died.",
+                           lambda: writer_starts(store))
         self._watch = Watch(runtime, log, self.metrics)
         authenticator = Authenticator(people, tokens, runtime, settings)
         services = Services(store=store, people=people, authenticator=authenticator, runtime=runtime, settings=settings,
@@ -168,6 +170,12 @@ class HoldfastApp:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def writer_starts(store: StoreAPI) -> float:
+    """0 where the writer is no process of its own."""
+    process = store.writer_process if isinstance(store, Store) else None
+    return 0 if process is None else process.starts
 
 
 def route_path(scope: Scope) -> str:

@@ -37,7 +37,8 @@ class Metrics(Collector):
         self._requests: dict[tuple[str, str, int], _Timing] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
-        self._figures: Callable[[], Mapping[str, float]] | None = None
+        self.mutations_waiting = 0
+        self.gauge("mutations_waiting", "Mutations that were handed to the store and are not answered yet.", lambda: self.mutations_waiting)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -56,17 +57,11 @@ class Metrics(Collector):
     def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
         self._gauges[name] = (help, read)
 
-    def store_figures(self, read: Callable[[], Mapping[str, float]]) -> None:
-        """Figures of the engine (queue, batches, commits), by name; read when somebody scrapes."""
-        self._figures = read
-
     def collect(self) -> Iterable[Metric]:
         yield self._durations()
         yield from self._counters()
         for name, (help, read) in self._gauges.items():
             yield GaugeMetricFamily(f"holdfast_{name}", help, value=read())
-        for name, value in (self._figures() if self._figures else {}).items():
-            yield GaugeMetricFamily(f"holdfast_{name}", "Figure of the store.", value=value)
 
     def render(self) -> bytes:
         return generate_latest(self._registry)

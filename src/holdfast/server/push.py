@@ -62,7 +62,11 @@ async def push_once(store: StoreAPI, caller: Caller, push: Push, metrics: Metric
     if len(push.mutations) > limit:
         raise LimitExceeded(f"A push holds at most {limit} mutations, this one has {len(push.mutations)}.", field="/mutations",
                             maximum=limit, unit="mutations")
-    reply = await store.push(caller, push.device_id, [bytes(raw) for raw in push.mutations], now=push.now)
+    metrics.mutations_waiting += len(push.mutations)
+    try:
+        reply = await store.push(caller, push.device_id, [bytes(raw) for raw in push.mutations], now=push.now)
+    finally:
+        metrics.mutations_waiting -= len(push.mutations)
     for result in reply.results:
         metrics.count("mutations", result.outcome)
     return reply

@@ -20,7 +20,7 @@ from holdfast.engine.api import StoreAPI, problem_of
 from holdfast.runtime import Runtime
 from holdfast.server.authenticate import Authenticator, Headers, Identity, is_secure, presented_cookie, raise_if_cross_site
 from holdfast.server.bodies import invalid_form
-from holdfast.server.calls import Route, request_of
+from holdfast.server.calls import Answer, Call, Route, request_of
 from holdfast.server.connections import FRAMES, FrameWriter
 from holdfast.server.devices import known_collections
 from holdfast.server.exchange import Exchange
@@ -53,9 +53,16 @@ __all__ = ["LIVE_PATH", "LIVE_ROUTE", "LiveEndpoint"]
 
 LIVE_PATH = "/v1/live"
 
+
+async def no_socket(call: Call) -> Answer:
+    """A plain request for the socket's address."""
+    raise Malformed("This address is a WebSocket.", hint="Connect with `Upgrade: websocket`.")
+
+
 LIVE_ROUTE = Route(
     method="GET", path=LIVE_PATH, name="live", summary="A WebSocket: pushes and changes both ways, heartbeats, presence.", public=True,
-    doc="Messages are JSON objects told apart by `type`; the wire reference lists them. The first is `hello`.", replies={101: None})
+    handler=no_socket, replies={101: None},
+    doc="Messages are JSON objects told apart by `type`; the wire reference lists them. The first is `hello`.")
 
 _MISTAKES_MAX = 20
 _MESSAGE_ID_MAX = 64

@@ -194,9 +194,9 @@ class Ground:
         fresh = self.fresh.get(key)
         return [*entries, *(entry for entry in fresh if entry.seq > after)] if fresh else entries
 
-    async def newest_first(self, key: Key) -> list[Entry]:
-        """All entries about the record, newest first."""
-        stored = await self.batch.record_entries(self.tenant_id, key, until=self.start, descending=True)
+    async def newest_first(self, key: Key, limit: int | None = None) -> list[Entry]:
+        """The entries about the record, newest first: all of them, or those of this batch and so many older ones."""
+        stored = await self.batch.record_entries(self.tenant_id, key, until=self.start, descending=True, limit=limit)
         return [*reversed(self.fresh.get(key, ())), *(self.opened(entry) for entry in stored)]
 
     def salt_of(self, seq: int) -> bytes:

@@ -18,6 +18,7 @@ from holdfast.engine.work import NameVersion, Restore, Results, Revert, Who
 __all__ = ["asked_as_mutation", "name_version", "raise_if_erased", "restore_version", "revert", "settle_for"]
 
 VERSION_NAME_CODE_POINTS_MAX = 200
+FIRST_ENTRIES = 100
 
 
 def asked_as_mutation(mutation_id: str, collection: str, record_id: str, verb: str, arguments: dict[str, Any]) -> Mutation:
@@ -34,26 +35,31 @@ async def revert(judge: Judge, actor: Actor, work: Revert) -> Results:
     if again is not None:
         return again
     row = await readable_row(judge, actor, key)
-    newest_first = await judge.ground.newest_first(key)
-    target = _target(newest_first, actor, work)
-    later = [entry for entry in reversed(newest_first) if entry.seq > target.seq]
+    target, later = await _target(judge, actor, work)
     raise_if_erased([target, *later])
     plan = undo.plan(row, target, later, judge.schema.collections[work.collection])
     return await settle_for(judge, actor, work.who, verb, asked, plan.ops, unapplied=plan.unapplied, reverts=target.seq,
                             extra={"device": work.device_id})
 
 
-def _target(newest_first: list[Entry], actor: Actor, work: Revert) -> Entry:
+async def _target(judge: Judge, actor: Actor, work: Revert) -> tuple[Entry, list[Entry]]:
+    """The entry to take back, and all newer ones about the record, rising. Mostly it is one of the newest: they are read bit by bit."""
+    key = (work.collection, work.record_id)
     if work.seq is not None:
-        found = next((entry for entry in newest_first if entry.seq == work.seq), None)
-        if found is None:
+        since = await judge.ground.entries_since(key, work.seq - 1)
+        if not since or since[0].seq != work.seq:
             raise NotFound(f"The record has no entry {work.seq}.")
-        return found
-    found = undo.choose(newest_first, work.device_id, redo=work.redo)
-    if found is None or found.actor_id != actor.id:
-        raise Conflict(f"There is nothing to {'redo' if work.redo else 'undo'} here.",
-                       hint="Only this device's own changes are taken back.")
-    return found
+        return since[0], since[1:]
+    limit = FIRST_ENTRIES
+    while True:
+        newest_first = await judge.ground.newest_first(key, limit)
+        found = undo.choose(newest_first, work.device_id, redo=work.redo)
+        if found is not None and found.actor_id == actor.id:
+            return found, [entry for entry in reversed(newest_first) if entry.seq > found.seq]
+        if found is not None or len(newest_first) < limit:
+            raise Conflict(f"There is nothing to {'redo' if work.redo else 'undo'} here.",
+                           hint="Only this device's own changes are taken back.")
+        limit *= 4
 
 
 async def restore_version(judge: Judge, actor: Actor, work: Restore) -> Results:
@@ -72,9 +78,9 @@ async def restore_version(judge: Judge, actor: Actor, work: Restore) -> Results:
 
 
 async def _as_of(judge: Judge, row: Row, rev: int) -> Row:
-    newest_first = [entry for entry in await judge.ground.newest_first((row.collection, row.id)) if entry.seq > rev]
-    raise_if_erased(newest_first)
-    then = history.rewind(row, newest_first, rev, judge.schema.collections[row.collection])
+    newer = await judge.ground.entries_since((row.collection, row.id), rev)
+    raise_if_erased(newer)
+    then = history.rewind(row, reversed(newer), rev, judge.schema.collections[row.collection])
     if then is None or rev > row.last:
         raise NotFound(f"The record has no version {rev}.")
     return then

@@ -171,7 +171,8 @@ def test_a_value_the_rules_would_refuse_is_shown_until_the_server_has_spoken() -
 
 
 def _fields() -> dict[str, Any]:
-    shown = show(Ground(None), [Pending(Mutation(mutation_id="c", collection=COLLECTION.name, record_id=RECORD, ops=[CreateOp({})]), None, 1)],
+    shown = show(Ground(None), [Pending(Mutation(mutation_id="c", collection=COLLECTION.name, record_id=RECORD, ops=[CreateOp({})]), None,
+                                        1)],
                  "D", "d", SHOWING, 0)
     assert shown.row is not None
     return shown.row.fields

@@ -63,8 +63,8 @@ class Lanes:
             key = row.key
             if key in stopped or key[0] == ACTIONS:
                 continue
-            if (self.waits_until.get(key, 0.0) > monotonic or (row.state == "unsent" and (forking or not ripe(row, now_ms, hold_ms, hold_ms_max)))
-                    or _is_known_forked(row)):
+            is_held_back = row.state == "unsent" and (forking or not ripe(row, now_ms, hold_ms, hold_ms_max))
+            if is_held_back or self.waits_until.get(key, 0.0) > monotonic or _is_known_forked(row):
                 stopped.add(key)
                 continue
             body = _encode(mutation_of(row))

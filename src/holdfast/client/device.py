@@ -90,6 +90,16 @@ class Device:
             self.load()
             self.tell(None)
 
+    def look_for_others(self) -> None:
+        """Before a read: what other processes wrote shows too. A file that cannot be read leaves what is in memory."""
+        with suppress(WorldError):
+            self.take_in_others()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a transaction is open: what wants one of its own waits."""
+        return self.file.in_transaction
+
     def tell(self, keys: set[Key] | None) -> None:
         """These records may look different now (None: any)."""
         for listener in list(self.on_changed):
@@ -127,11 +137,11 @@ class Device:
         if row is None:
             row = self.store.record(key)
             if row is not None:
-                row = self._present(row)
+                row = self.present(row)
                 self._rows.put(key, row)
         return row
 
-    def _present(self, row: Row) -> Row:
+    def present(self, row: Row) -> Row:
         """A row that was pulled under an older contract, as the present one reads it."""
         collection = self.schema.collections[row.collection]
         if row.contract >= collection.contract:
@@ -244,10 +254,12 @@ class Device:
                 made = with_changes(last.made, ops=both, stamp=stamp, changed_at=now)
                 return _Edit(msgspec.structs.replace(last, made=made), ops, last)
         after, forked_from = (None, None) if is_action else self._after(key, lane)
-        made = Made(ops=ops, stamp=stamp, contract=1 if is_action else self.schema.collections[key[0]].contract, made_at=now, changed_at=now,
+        made = Made(ops=ops, stamp=stamp, contract=1 if is_action else self.schema.collections[key[0]].contract, made_at=now,
+                    changed_at=now,
                     base=base, after=after, atomic=atomic, forked_from=forked_from, process=self.process,
                     seen=max((row.row for row in lane), default=0), arguments=arguments)
-        return _Edit(OutboxRow(row=0, mutation_id=self.runtime.uuid7(), collection=key[0], record_id=key[1], state="unsent", made=made), ops)
+        return _Edit(OutboxRow(row=0, mutation_id=self.runtime.uuid7(), collection=key[0], record_id=key[1], state="unsent", made=made),
+                     ops)
 
     def _may_join(self, last: OutboxRow, base: str | None, atomic: bool, now: int, in_memory: bool) -> bool:
         return (last.state == "unsent" and last.mutation_id in self._joinable and last.made.base == base and not atomic
@@ -290,6 +302,23 @@ class Device:
         for listener in list(self.on_edited):
             listener()
         return row
+
+    def drop_refused(self, rows: Sequence[OutboxRow]) -> None:
+        with self.file.writing("dropping refused work"):
+            self.store.drop(rows)
+        gone = {row.mutation_id for row in rows}
+        self.refused = [row for row in self.refused if row.mutation_id not in gone]
+        self.tell({row.key for row in rows})
+
+    def empty(self) -> None:
+        """Take everything out of the file but whose it is."""
+        with self.file.writing("emptying the replica"):
+            self.store.empty(("server", "tenant", "actor_id", "lease"))
+            self.store.put_meta({"device_id": self.runtime.uuid7()})    # the old one's lines are forgotten here
+        self.unwritten.clear()
+        self.unsaved.clear()
+        self.load()
+        self.tell(None)
 
     # -- a disk that fails ------------------------------------------------------------------------------------------------
 

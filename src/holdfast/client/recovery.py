@@ -1,7 +1,7 @@
 """Undoing what a restored server lacks, and putting own work back into the outbox as if what is gone had never been.
 
-Theory. Everything pulled after the last shared entry is undone by its exact inverse, newest first: the records stand as they stood there. Own
-work since then (pulled, acknowledged, pending) is one line of changes on that state, between others' changes that are gone. Each own one is
+Theory. Everything pulled after the last shared entry is undone by its exact inverse, newest first: the records stand as they stood there.
+Own work since then (pulled, acknowledged, pending) is one line of changes on that state, between others' changes that are gone. Each own one is
 transformed past the inverses of those others' (`core.rebase.without`) and put back, with the shared position as its base. `after` needs
 no repair: all own mutations after the shared entry are put back, so the chain is whole.
 
@@ -114,7 +114,8 @@ def _put_back(device: Device, key: Key, past: _Past | None, since: int) -> tuple
     made = [_as_put_back(row, own_ops, base) for row, own_ops in zip(rows, ops, strict=True)]
     device.store.put_context(key, None)
     first = made[0]
-    device.store.set_line(key, None if first.made.after is None else Line(first.made.after, first.made.device_id or device.device_id, since))
+    after = first.made.after
+    device.store.set_line(key, None if after is None else Line(after, first.made.device_id or device.device_id, since))
     return made, lane
 
 
@@ -182,7 +183,8 @@ def forget_history(device: Device) -> None:
                 if one.state == "sent":
                     rows.append(msgspec.structs.replace(one, made=with_changes(one.made, elsewhere=True)))
                     continue
-                made = with_changes(one.made, after=after, elsewhere=True, resent=one.state == "acknowledged" or one.made.resent, device_id="")
+                made = with_changes(one.made, after=after, elsewhere=True, resent=one.state == "acknowledged" or one.made.resent,
+                                    device_id="")
                 rows.append(msgspec.structs.replace(one, state="unsent", made=made, answer=None))
                 after = one.mutation_id
             device.store.put_context(key, None)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
@@ -137,7 +137,8 @@ class ReplicaFile:
             raise UnsafeSettings("The file system does not allow a write-ahead log.", hint="Put the replica on a local disk.")
         connection.pragma("journal_size_limit", WAL_KEPT_BYTES)
         self._prepare(connection)
-        if connection.pragma("page_count") * connection.pragma("page_size") <= GLANCE_BYTES_MAX and connection.pragma("quick_check") != "ok":
+        size_bytes = connection.pragma("page_count") * connection.pragma("page_size")
+        if size_bytes <= GLANCE_BYTES_MAX and connection.pragma("quick_check") != "ok":
             raise StorageCorrupt("The replica's file is damaged: its pages do not fit together.", hint=_HINTS[StorageCorrupt])
         self._seen_version = connection.pragma("data_version")
 
@@ -173,6 +174,10 @@ class ReplicaFile:
         if self._connection is None:
             raise StorageFailed("The replica is closed.", hint="Open it again.")
         return self._connection
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection is not None and self._connection.in_transaction
 
     @contextmanager
     def writing(self, doing: str) -> Iterator[apsw.Connection]:

@@ -28,6 +28,13 @@ _ops: Final = msgspec.json.Decoder(list[Op])
 _any: Final = msgspec.json.Decoder()
 
 
+_COLUMNS: Final = "last, prefix, rev, deleted, contract, stamp, fields"
+_PUT_RECORD: Final = """
+INSERT INTO records VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+  last = excluded.last, prefix = excluded.prefix, rev = excluded.rev, deleted = excluded.deleted, contract = excluded.contract,
+  stamp = excluded.stamp, sweep = excluded.sweep, fields = excluded.fields"""
+
+
 class Before(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The bookkeeping of a record before an entry, so that the entry can be undone. `last` 0: the record was not here."""
 
@@ -106,27 +113,29 @@ class ReplicaStore:
         self._file.connection.executemany("INSERT INTO meta VALUES(?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
                                           [(name, _text(value)) for name, value in values.items()])
 
+    def empty(self, spared: Sequence[str]) -> None:
+        """Delete everything but these names of meta."""
+        for table in ("records", "outbox", "kept", "contexts", "lines", "receipts", "wanted"):
+            self._run(f"DELETE FROM {table}")
+        self._run(f"DELETE FROM meta WHERE name NOT IN ({', '.join('?' * len(spared))})", list(spared))
+
     # -- records ----------------------------------------------------------------------------------------------------------
 
     def record(self, key: Key) -> Row | None:
-        found = self._run("SELECT last, prefix, rev, deleted, contract, stamp, fields FROM records WHERE collection = ? AND id = ?", key).fetchone()
+        found = self._run(f"SELECT {_COLUMNS} FROM records WHERE collection = ? AND id = ?", key).fetchone()
         return None if found is None else _row(key[0], key[1], found)
 
     def records(self, collection: str) -> Iterator[Row]:
-        for found in self._run("SELECT last, prefix, rev, deleted, contract, stamp, fields, id FROM records WHERE collection = ? ORDER BY id",
-                               (collection,)):
+        for found in self._run(f"SELECT {_COLUMNS}, id FROM records WHERE collection = ? ORDER BY id", (collection,)):
             yield _row(collection, found[7], found)
 
     def counts(self) -> dict[str, int]:
         return dict(self._run("SELECT collection, count(*) FROM records WHERE NOT deleted GROUP BY collection"))
 
     def put_records(self, rows: Iterable[Row], sweep: int) -> None:
-        self._file.connection.executemany(
-            "INSERT INTO records VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET last = excluded.last, prefix = excluded.prefix, "
-            "rev = excluded.rev, deleted = excluded.deleted, contract = excluded.contract, stamp = excluded.stamp, sweep = excluded.sweep, "
-            "fields = excluded.fields",
-            [(row.collection, row.id, row.last, row.last_prefix, row.rev, int(row.deleted), row.contract, row.stamp, sweep, _text(row.fields))
-             for row in rows])
+        self._file.connection.executemany(_PUT_RECORD, [
+            (row.collection, row.id, row.last, row.last_prefix, row.rev, int(row.deleted), row.contract, row.stamp, sweep, _text(row.fields))
+            for row in rows])
 
     def drop_record(self, key: Key) -> None:
         self._run("DELETE FROM records WHERE collection = ? AND id = ?", key)
@@ -142,10 +151,10 @@ class ReplicaStore:
     # -- outbox -----------------------------------------------------------------------------------------------------------
 
     def outbox(self) -> list[OutboxRow]:
-        return [OutboxRow(row=row, mutation_id=mutation_id, collection=collection, record_id=record_id, state=state, made=_made.decode(made),
-                          answer=None if answer is None else _answer.decode(answer))
-                for row, mutation_id, collection, record_id, state, made, answer in self._run(
-                    "SELECT row, mutation_id, collection, record_id, state, made, answer FROM outbox ORDER BY row")]
+        found = self._run("SELECT row, mutation_id, collection, record_id, state, made, answer FROM outbox ORDER BY row")
+        return [OutboxRow(row=row, mutation_id=mutation_id, collection=collection, record_id=record_id, state=state,
+                          made=_made.decode(made), answer=None if answer is None else _answer.decode(answer))
+                for row, mutation_id, collection, record_id, state, made, answer in found]
 
     def add(self, row: OutboxRow) -> int:
         """Append a row; its number."""
@@ -204,12 +213,11 @@ class ReplicaStore:
             return None
         floor: str = self._run("SELECT json_extract(change, '$.position') FROM kept WHERE seq = ?", (newest,)).get
         spare = set(spared)
-        keys = {tuple(key) for key in self._run("SELECT DISTINCT collection, record_id FROM kept WHERE seq <= ?", (newest,))} & spare if spare else set()
-        if not keys:
+        if not spare:
             self._run("DELETE FROM kept WHERE seq <= ?", (newest,))
             return floor
-        gone = [(seq,) for seq, collection, record_id in self._run("SELECT seq, collection, record_id FROM kept WHERE seq <= ?", (newest,))
-                if (collection, record_id) not in keys]
+        old = self._run("SELECT seq, collection, record_id FROM kept WHERE seq <= ?", (newest,))
+        gone = [(seq,) for seq, collection, record_id in old if (collection, record_id) not in spare]
         self._file.connection.executemany("DELETE FROM kept WHERE seq = ?", gone)
         return floor
 
@@ -273,8 +281,8 @@ class ReplicaStore:
 
 def _row(collection: str, record_id: str, found: Sequence[Any]) -> Row:
     last, prefix, rev, deleted, contract, stamp, fields = found[:7]
-    return Row(collection=collection, id=record_id, fields=_any.decode(fields), contract=contract, deleted=bool(deleted), rev=rev, last=last,
-               last_prefix=prefix, stamp=stamp)
+    return Row(collection=collection, id=record_id, fields=_any.decode(fields), contract=contract, deleted=bool(deleted), rev=rev,
+               last=last, last_prefix=prefix, stamp=stamp)
 
 
 _before: Final = msgspec.json.Decoder(Before)
@@ -284,4 +292,5 @@ def _kept(found: Sequence[Any]) -> Kept:
     own, at, change, undo, before, sent = found
     form = None if sent is None else _sent.decode(sent)
     return Kept(change=_change.decode(change), undo=_ops.decode(undo), before=_before.decode(before), own=bool(own), at=at,
-                sent=None if form is None else form.made, sent_row=0 if form is None else form.row, held=None if form is None else form.held)
+                sent=None if form is None else form.made, sent_row=0 if form is None else form.row,
+                held=None if form is None else form.held)

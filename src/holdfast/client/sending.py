@@ -166,7 +166,8 @@ class Sending:
         cursor: str | None = None
         while True:
             page = await self.wire.call("GET", "/v1/inbox", query={"limit": "500", **({"cursor": cursor} if cursor else {})})
-            items += [{"id": item["id"], "collection": item.get("collection"), "record_id": item.get("record_id")} for item in page["items"]]
+            items += [{"id": item["id"], "collection": item.get("collection"),
+                       "record_id": item.get("record_id")} for item in page["items"]]
             cursor = page.get("cursor")
             if not cursor:
                 break

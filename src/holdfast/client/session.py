@@ -68,7 +68,8 @@ class Session:
         self._cursor = device.meta.get("cursor")
         contracts = {name: one.contract for name, one in device.schema.collections.items()}
         async with asyncio.timeout(self._settings.connect_seconds_max):
-            await self._live.hello(device.device_id, self._cursor, list(device.schema.collections), contracts, list(device.schema.collections))
+            await self._live.hello(device.device_id, self._cursor, list(device.schema.collections), contracts,
+                                   list(device.schema.collections))
             message = await self._live.receive()
             if isinstance(message, Errored):
                 raise error_of_problem(message.problem)

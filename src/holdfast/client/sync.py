@@ -214,7 +214,8 @@ class Sync:
         more = device.failure is None
         while more:
             start = device.meta.get("cursor")
-            reply = await self.wire.pull(start, collections=list(device.schema.collections), contracts=contracts, device_id=device.device_id)
+            reply = await self.wire.pull(start, collections=list(device.schema.collections), contracts=contracts,
+                                         device_id=device.device_id)
             if reply.reset is not None:
                 return reset_of(device, reply.reset)
             try:

@@ -132,14 +132,15 @@ class _Page:
         self.changed.add(key)
         self.stamp = max(self.stamp, after.stamp)
 
-    def _keep(self, change: Change, undo: list[Op], row: Row | None, after: Row, collection: Collection, mine: OutboxRow | None, now: int) -> None:
+    def _keep(self, change: Change, undo: list[Op], row: Row | None, after: Row, collection: Collection, mine: OutboxRow | None,
+              now: int) -> None:
         stamped = {} if row is None else {name: row.fields.get(name) for name, one in collection.fields.items() if one.stamped is not None}
         before = Before() if row is None else Before(last=row.last, prefix=row.last_prefix, rev=row.rev, stamp=row.stamp, stamped=stamped)
         held: list[Op] | None = None
         if mine is not None and change.outcome == "held":
             held = self._as_it_would_have_been(mine, change, row)
-        self.kept.append(Kept(change=change, undo=undo, before=before, own=mine is not None, at=now, sent=None if mine is None else mine.made,
-                              sent_row=0 if mine is None else mine.row, held=held))
+        self.kept.append(Kept(change=change, undo=undo, before=before, own=mine is not None, at=now,
+                              sent=None if mine is None else mine.made, sent_row=0 if mine is None else mine.row, held=held))
 
     def _as_it_would_have_been(self, mine: OutboxRow, change: Change, row: Row | None) -> list[Op]:
         """The splices that were held, on the record as it stood: what has to be made again should this history be lost."""
@@ -147,8 +148,8 @@ class _Page:
         held = held_splices(mine.made.ops, change)
         if not held or standing is None:
             return []
-        expected = advance(View(row, standing.context), self.device.pending(mine), standing.since, self.device.device_id, self.device.actor_id,
-                           self.device.showing, 0).rebased[0]
+        expected = advance(View(row, standing.context), self.device.pending(mine), standing.since, self.device.device_id,
+                           self.device.actor_id, self.device.showing, 0).rebased[0]
         splices: list[Op] = [op for op in expected if isinstance(op, SpliceOp)]
         return splices[-len(held):]
 
@@ -228,11 +229,13 @@ def take_page(device: Device, reply: PullReply, *, start: str | None) -> bool:
         behind = sorted({*device.meta.get("behind", ()), *reply.upgrade_required})
         page.pass_hidden(seq_of(reply.cursor), behind, now)
         page.write()
-        meta = {"cursor": reply.cursor, "head": max(reply.head, seq_of(reply.cursor)), "backed_up_seq": reply.backed_up_seq}
+        meta: dict[str, Any] = {"cursor": reply.cursor, "head": max(reply.head, seq_of(reply.cursor)), "backed_up_seq": reply.backed_up_seq}
         if behind != device.meta.get("behind", []):
             meta["behind"] = behind
         if page.settled_inbox:
             meta["inbox_stale"] = True
+        if page.done:
+            meta["synced_at"] = now
         if _prune(device, reply.backed_up_seq, now):
             meta["pruned_at"] = now
         device.store.put_meta(meta)
@@ -304,7 +307,8 @@ def _take_whole(page: _Page, row: Row, now: int) -> None:
 def begin_snapshot(device: Device, cursor: str, collections: Sequence[str] | None) -> None:
     """A snapshot starts with its cursor. `collections` None: of everything this device keeps."""
     sweep = int(device.meta.get("sweep", 0)) + 1
-    device.put_meta(sweep=sweep, snapshot={"cursor": cursor, "after": None, "collections": None if collections is None else list(collections)})
+    names = None if collections is None else list(collections)
+    device.put_meta(sweep=sweep, snapshot={"cursor": cursor, "after": None, "collections": names})
 
 
 def take_snapshot_lines(device: Device, lines: Sequence[Mapping[str, Any]]) -> None:

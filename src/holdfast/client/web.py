@@ -24,7 +24,8 @@ def normal_url(url: str) -> str:
     """The server's address as a replica remembers it. Raises InvalidValue."""
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
-        raise InvalidValue("The server's address is a URL such as https://holdfast.example.org, without a name or password in it.", field="url")
+        raise InvalidValue("The server's address is a URL such as https://holdfast.example.org, without a name or password in it.",
+                           field="url")
     return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
 
 
@@ -39,13 +40,14 @@ class WebTransport:
     async def request(self, request: Request, *, seconds_max: float) -> Reply:
         try:
             async with asyncio.timeout(seconds_max):
-                answer = await self._client.request(request.method, self._url + request.path, params=dict(request.query), content=request.body,
-                                                    headers=dict(request.headers))
+                answer = await self._client.request(request.method, self._url + request.path, params=dict(request.query),
+                                                    content=request.body, headers=dict(request.headers))
         except TimeoutError:
             raise Unreachable(f"The server did not answer within {seconds_max:g} s.") from None
         except httpx.HTTPError as error:
             raise Unreachable(_words(error)) from error
-        return Reply(status=answer.status_code, body=answer.content, headers={name.lower(): value for name, value in answer.headers.items()})
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(status=answer.status_code, body=answer.content, headers=headers)
 
     async def lines(self, request: Request, *, seconds_max: float) -> AsyncIterator[bytes]:
         timeout = httpx.Timeout(seconds_max)
@@ -68,8 +70,8 @@ class WebTransport:
     async def connect(self, path: str, *, seconds_max: float) -> Channel:
         address = "ws" + self._url.removeprefix("http") + path
         try:
-            return WebChannel(await connect(address, open_timeout=seconds_max, max_size=MESSAGE_BYTES_MAX, close_timeout=2, ping_interval=20,
-                                            ping_timeout=20, user_agent_header="holdfast-replica"))
+            return WebChannel(await connect(address, open_timeout=seconds_max, max_size=MESSAGE_BYTES_MAX, close_timeout=2,
+                                            ping_interval=20, ping_timeout=20, user_agent_header="holdfast-replica"))
         except TimeoutError:
             raise Unreachable(f"The server did not open a socket within {seconds_max:g} s.") from None
         except (OSError, WebSocketException) as error:

@@ -158,7 +158,8 @@ class Wire:
             query["cursor"] = cursor
         return _decoded(_pull_reply, (await self._ask(Request(method="GET", path="/v1/pull", query=query))).body)
 
-    async def snapshot(self, collections: Sequence[str], after: str | None, pending: Mapping[str, str | None]) -> AsyncIterator[dict[str, Any]]:
+    async def snapshot(self, collections: Sequence[str], after: str | None,
+                       pending: Mapping[str, str | None]) -> AsyncIterator[dict[str, Any]]:
         """The lines: first {"cursor"}, then records. Raises Unreachable where they break off."""
         body = _encode({"collections": list(collections), "after": after, "pending": dict(pending)})
         headers = {"authorization": f"Bearer {await self.token()}", "content-type": "application/json"}
@@ -179,7 +180,8 @@ class Wire:
                    idempotency_key: str | None = None) -> Any:
         """Any other call: its JSON, None for no content."""
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
-        reply = await self._ask(Request(method=method, path=path, query=query or {}, body=None if body is None else _encode(body), headers=headers))
+        reply = await self._ask(Request(method=method, path=path, query=query or {}, body=None if body is None else _encode(body),
+                                        headers=headers))
         return None if not reply.body else _decoded(_any, reply.body)
 
     async def live(self, seconds_max: float) -> Live:
@@ -204,7 +206,8 @@ class Live:
                          "contracts": dict(contracts), "watch": list(watch)})
 
     async def push(self, message_id: str, bodies: Sequence[bytes], now: int) -> None:
-        await self._channel.send((b'{"type":"push","id":"%b","now":%d,"mutations":[%b]}' % (message_id.encode(), now, b",".join(bodies))).decode())
+        message = b'{"type":"push","id":"%b","now":%d,"mutations":[%b]}' % (message_id.encode(), now, b",".join(bodies))
+        await self._channel.send(message.decode())
 
     async def resume(self, cursor: str | None) -> None:
         await self._say({"type": "resume", "cursor": cursor})

@@ -78,7 +78,8 @@ def _scope(request: Request) -> Scope:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.items()]
     if request.body is not None:
         headers.append((b"content-length", str(len(request.body)).encode()))
-    return {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": request.method, "scheme": "http", "path": request.path,
+    return {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": request.method, "scheme": "http",
+            "path": request.path,
             "raw_path": request.path.encode(), "query_string": urlencode(request.query).encode(), "root_path": "", "headers": headers,
             "client": ("127.0.0.1", 0), "server": ("testserver", 80), "extensions": {}}
 

@@ -15,6 +15,7 @@ from tests.server.cases import CASES, NOBODY, Case, Want
 from tests.server.desk import app as desk
 from tests.server.office import office
 from tests.server.scene import Scene, filled, set_scene
+from tests.server.serving import Served, serving
 
 SOCKET = ("GET", "/v1/live")
 """Its cases are in test_live.py."""
@@ -26,6 +27,12 @@ ROUTES: list[Route] = [*built_in_routes(), *application_routes([desk])]
 async def scene() -> AsyncIterator[Scene]:
     async with office() as found:
         yield await set_scene(found)
+
+
+@pytest.fixture
+async def served_scene(scene: Scene) -> AsyncIterator[tuple[Scene, Served]]:
+    async with serving(scene.office.app) as served:
+        yield scene, served
 
 
 async def play(scene: Scene, case: Case) -> Any:
@@ -105,6 +112,19 @@ async def test_an_address_that_is_none_is_answered_404_as_a_problem(scene: Scene
 async def test_the_sockets_address_without_an_upgrade_says_what_it_is(scene: Scene) -> None:
     async with scene.office.client() as client:
         check(await client.get("/v1/live"), Want(400, "malformed"), {})
+
+
+async def test_head_answers_as_get_without_a_body_and_an_empty_answer_has_no_length(served_scene: tuple[Scene, Served]) -> None:
+    scene, served = served_scene
+    token = scene.office.tokens["emil"].encode()
+    address = f"/v1/records/notes/{scene.values['note']}".encode()
+    head = await served.raw(b"HEAD %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer %s\r\n\r\n" % (address, token))
+    get = await served.raw(b"GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer %s\r\n\r\n" % (address, token))
+    options = await served.raw(b"OPTIONS /v1/me HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200") and head.endswith(b"\r\n\r\n") and b'etag: "' in head
+    length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+    assert length in get and len(get.partition(b"\r\n\r\n")[2]) == int(length.split()[1])
+    assert options.startswith(b"HTTP/1.1 204") and b"content-length" not in options and b"transfer-encoding" not in options
 
 
 async def test_hidden_and_unknown_records_have_one_answer(scene: Scene) -> None:

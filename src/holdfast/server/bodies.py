@@ -30,8 +30,11 @@ class ClientGone(Exception):
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int) -> bytes:
     """The whole body. Raises LimitExceeded as soon as more than `bytes_max` is announced or has come, ClientGone."""
     announced = headers.get(b"content-length")
-    if announced is not None and (len(announced) > 15 or int(announced) > bytes_max):
-        raise _too_long(bytes_max)
+    if announced is not None:
+        if not announced.isdigit():         # our own listener has refused it already; another ASGI server may not
+            raise Malformed("The Content-Length is no number.", hint="Send the length in bytes.")
+        if len(announced) > 15 or int(announced) > bytes_max:
+            raise _too_long(bytes_max)
     message = await receive()
     if message["type"] != "http.request":
         raise ClientGone

@@ -91,6 +91,8 @@ class Exchange:
     async def send(self, send: Send, status: int, media: bytes, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
         self.status = status
         found = self.headers(media, len(body))
+        if status in (204, 304):            # these have no body, and must not say how long it is
+            found = [pair for pair in found if pair[0] not in (b"content-length", b"content-type")]
         if headers:
             replaced = {name for name, _ in headers}
             found = [pair for pair in found if pair[0] not in replaced] + headers

@@ -304,3 +304,15 @@ async def test_a_record_is_visible_as_soon_as_it_is_assigned(ann: MemberSession,
         await ben.get(Task, task.id)
     await ann.change(task, owner_id=ben.actor_id)
     assert (await ben.get(Task, task.id)).title == "t"
+
+
+async def test_a_page_never_reads_more_than_its_limit(ann: MemberSession, device: Devices, new_id: NewId, store: Store) -> None:
+    laptop, note, most = device(ann), new_id(), store.schema.limits.pull_entries_max
+    await laptop.create("notes", note, {"title": "a"})
+    await laptop.catch_up()
+    for _ in range(2):
+        await laptop.push(*(laptop.mutation("notes", note, AddOp("/views", 1)) for _ in range(most // 2)))
+    await laptop.send("notes", note, AddOp("/views", 1))
+    reply = await laptop.pull(limit=10**9)
+    assert len(reply.changes) == most and reply.more
+    assert len((await laptop.pull(limit=10**9)).changes) == 1

@@ -161,3 +161,11 @@ async def test_setting_a_place_twice_in_one_mutation_keeps_the_order(ann: Member
     await laptop.create("notes", note, {"title": "a"})
     await laptop.send("notes", note, SetOp("/title", "b"), SetOp("/title", "c"))
     assert (await ann.get(Note, note)).title == "c"
+
+
+async def test_a_push_of_too_many_bytes_is_turned_away_whole(ann: MemberSession, device: Devices, store: Store) -> None:
+    most = store.schema.limits.push_bytes_max
+    quarter = b'{"x": "' + b"a" * (most // 4 - 9) + b'"}'
+    with pytest.raises(LimitExceeded):
+        await device(ann).push(*[quarter] * 4, b"[]" * 20)
+    assert {result.outcome for result in (await device(ann).push(*[quarter] * 4)).results} == {"refused"}

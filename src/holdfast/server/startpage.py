@@ -20,7 +20,7 @@ _STYLE = """
 main{max-width:720px;margin:0 auto;padding:48px 16px}h1{font-size:28px;line-height:1.25;font-weight:600;margin:0 0 8px}
 h2{font-size:20px;line-height:1.25;font-weight:600;margin:0}p{margin:0 0 24px;color:var(--quiet);max-width:72ch}
 ul{list-style:none;margin:0;padding:0}main>ul>li{background:var(--surface);border:1px solid var(--line);border-radius:8px;padding:16px;
-margin:0 0 12px}li p{margin:4px 0 12px}li li{display:flex;gap:12px;padding:4px 0;border-top:1px solid var(--line)}
+margin:0 0 12px}li p{margin:4px 0 12px}h2+ul{margin-top:12px}li li{display:flex;gap:12px;padding:4px 0;border-top:1px solid var(--line)}
 li li span{color:var(--quiet);flex:1}code{font:13px/1.5 ui-monospace,monospace;min-width:160px}a{color:var(--accent)}
 nav{margin-top:32px;font-size:13px;display:flex;flex-wrap:wrap;gap:16px}
 @media(max-width:480px){li li{flex-direction:column;gap:0}}
@@ -53,8 +53,10 @@ def start_page(schema: Schema, applications: Sequence[App], base_path: str) -> s
 
 def _application(title: str, doc: str, collections: Sequence[Collection]) -> str:
     rows = "".join(f"<li><code>{escape(one.name)}</code><span>{escape(_first_line(one.doc))}</span></li>" for one in collections)
-    return f"<li><h2>{title}</h2><p>{escape(_first_line(doc))}</p>{f'<ul>{rows}</ul>' if rows else ''}</li>"
+    about = f"<p>{escape(_first_line(doc))}</p>" if doc else ""
+    return f"<li><h2>{title}</h2>{about}{f'<ul>{rows}</ul>' if rows else ''}</li>"
 
 
 def _first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0]
+    """The first line of a docstring, without the marks that are for readers of code."""
+    return text.strip().split("\n", 1)[0].replace("`", "")

@@ -36,9 +36,10 @@ class Remembered:
         self.requests: dict[tuple[int, Request], int] = {}
         self.request_texts: dict[int, Request] = {}
         self.seqs: dict[tuple[int, str], int] = {}      # (device number, mutation id) -> seq
+        self.highest: dict[int, int] = {}               # device number -> highest mutation key it has used
 
     def parts(self) -> tuple[dict[Any, Any], ...]:
-        return self.tenants, self.numbers, self.texts, self.records, self.requests, self.request_texts, self.seqs
+        return self.tenants, self.numbers, self.texts, self.records, self.requests, self.request_texts, self.seqs, self.highest
 
     def adopt(self, other: Remembered) -> None:
         for mine, new in zip(self.parts(), other.parts(), strict=True):
@@ -157,6 +158,18 @@ class NewNumbers(Numbers):
 
     def note_seq(self, device_no: int, mutation_id: str, seq: int) -> None:
         self._new.seqs[device_no, mutation_id] = seq
+
+    def rises(self, device_no: int, mutation_key: int) -> bool:
+        """Whether the key is above every one that the device has used; from now on it has used it."""
+        highest = self._new.highest.get(device_no)
+        if highest is None:
+            highest = self._memory.highest.get(device_no)
+        if highest is None:
+            highest = self._one("SELECT max(mutation_key) FROM hf_log WHERE device_no = ?", device_no)
+        if highest is not None and mutation_key <= highest:
+            return False
+        self._new.highest[device_no] = mutation_key
+        return True
 
     def new_tenant(self, tenant: str, digest: bytes) -> int:
         known = self.tenant(tenant)

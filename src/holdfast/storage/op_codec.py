@@ -52,7 +52,13 @@ def decode_undo(parts: Sequence[Any] | None, ops: Sequence[Op]) -> list[Op]:
 
 
 def _encode_inverse(inverse: Op, op: Op) -> Any:
+    if type(inverse) is SetOp and type(op) is SetOp and not inverse.restated:
+        return [_SET, None if inverse.path == op.path else inverse.path, inverse.value]
     if isinstance(op, SpliceOp) and isinstance(inverse, SpliceOp):
+        if len(op.edits) == 1 and len(inverse.edits) == 1 and op.path == inverse.path:
+            (at, deleted, inserted), (back_at, taken_back, gone) = op.edits[0], inverse.edits[0]
+            if at == back_at >= 0 and taken_back == len(inserted) and len(gone) == deleted:
+                return [_REMOVED, gone] if gone else 0
         removed = [inserted for _, _, inserted in inverse.edits if inserted]
         if inverse == _inverse_splice(op, removed):
             return [_REMOVED, *removed] if removed else 0

@@ -117,28 +117,28 @@ class SqliteBatch(SqliteReader):
         if not self.connection.changes():
             raise StorageConstraint(f"The log of tenant {head.tenant_id!r} does not end where the batch continues it.")
         if entries:
-            self._raise_if_repeated(tenant_no, entries)
             names = [self._names(tenant_no, entry) for entry in entries]
+            self._raise_if_repeated(entries, names)
             afters, salts = self._after_seqs(entries, names), writes.salts
             self.connection.executemany(_APPEND, [
                 encode_entry(entry, name, None if entry.erased else salts[entry.seq], after_seq)
                 for entry, name, after_seq in zip(entries, names, afters, strict=True)])
 
-    def _raise_if_repeated(self, tenant_no: int, entries: list[Entry]) -> None:
-        """Once: the index of mutations is not unique (it holds half an id), so the promise is kept here. What this batch asked for and
-        did not find is not asked for again."""
-        tenant, absent = entries[0].tenant_id, self._absent
-        seen: set[tuple[str, str, str]] = set()
-        for entry in entries:
-            one = (tenant, entry.device_id, entry.mutation_id)
-            if one in seen:
+    def _raise_if_repeated(self, entries: list[Entry], names: list[Names]) -> None:
+        """Once: the index of mutations is not unique (it holds half an id), so the promise is kept here. An id above all that its device
+        has used so far is new (UUIDv7 rise), and so is one that this batch asked for and did not find; any other is looked up."""
+        numbers, absent = self.numbers, self._absent
+        suspects = [(entry, name) for entry, name in zip(entries, names, strict=True)
+                    if not numbers.rises(name.device_no, split_id(entry.mutation_id)[0])]
+        if suspects:
+            if len({(entry.device_id, entry.mutation_id) for entry in entries}) < len(entries):
                 raise StorageConstraint("A device's mutation id comes twice in one batch.")
-            seen.add(one)
-        wanted = [(number, *split_id(mutation_id)) for _, device, mutation_id in seen - absent
-                  if (number := self.numbers.label(tenant_no, device)) is not None]
-        if wanted and self.each("SELECT 1 FROM hf_log WHERE device_no = ? AND mutation_key = ? AND mutation_rest = ?", wanted):
-            raise StorageConstraint("A device's mutation id is in the log already.")
-        absent -= seen
+            wanted = [(name.device_no, *split_id(entry.mutation_id)) for entry, name in suspects
+                      if (entry.tenant_id, entry.device_id, entry.mutation_id) not in absent]
+            if wanted and self.each("SELECT 1 FROM hf_log WHERE device_no = ? AND mutation_key = ? AND mutation_rest = ?", wanted):
+                raise StorageConstraint("A device's mutation id is in the log already.")
+        if absent and suspects:
+            absent.difference_update([(entry.tenant_id, entry.device_id, entry.mutation_id) for entry in entries])
 
     def _after_seqs(self, entries: list[Entry], names: list[Names]) -> list[int | None]:
         """Of each entry: the seq of the one that its `after` names; None where that is nothing or not in the log. Taken from entries

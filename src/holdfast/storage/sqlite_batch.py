@@ -137,7 +137,7 @@ class SqliteBatch(SqliteReader):
                       if (entry.tenant_id, entry.device_id, entry.mutation_id) not in absent]
             if wanted and self.each("SELECT 1 FROM hf_log WHERE device_no = ? AND mutation_key = ? AND mutation_rest = ?", wanted):
                 raise StorageConstraint("A device's mutation id is in the log already.")
-        if absent and suspects:
+        if absent:
             absent.difference_update([(entry.tenant_id, entry.device_id, entry.mutation_id) for entry in entries])
 
     def _after_seqs(self, entries: list[Entry], names: list[Names]) -> list[int | None]:

@@ -292,3 +292,22 @@ async def test_an_application_is_opened_by_its_modules_name(tmp_path: Path) -> N
         with pytest.raises(DeclarationError):
             async with open_store(None, apps=[place]):
                 pass
+
+
+@action("first_task")
+async def first_task(ctx: Context, args: dict[str, Any]) -> list[Any]:
+    """What a list showed is in the reply, and in nothing else."""
+    ctx.create(Note(title="asked"))
+    return [task.title for task in await ctx.list(Task)]
+
+
+async def test_a_repeated_call_shows_nothing_of_a_list_that_may_no_longer_be_seen(tmp_path: Path) -> None:
+    async with open_store(None, apps=[App("desk", records=ALL, actions=[first_task])]) as store:
+        ann = await store.member("acme", "ann@example.org")
+        ben = await store.member("acme", "ben@example.org", roles=set())
+        task = await ann.create(Task(title="a title", owner_id=ben.actor_id))
+        assert (await store.action(ben.caller, "desk.first_task", {}, mutation_id="m"))["reply"] == ["a title"]
+        assert (await store.action(ben.caller, "desk.first_task", {}, mutation_id="m"))["outcome"] == "duplicate"
+        await ann.change(task, owner_id=ann.actor_id)
+        with pytest.raises(Forbidden):
+            await store.action(ben.caller, "desk.first_task", {}, mutation_id="m")

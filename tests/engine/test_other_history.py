@@ -47,7 +47,8 @@ async def test_a_sum_made_elsewhere_is_added(ann: MemberSession, ben: MemberSess
     assert (await ann.get(Note, note)).views == 2
 
 
-async def test_a_base_beyond_the_log_is_of_another_history_too(ann: MemberSession, ben: MemberSession, device: Devices, new_id: NewId) -> None:
+async def test_a_base_beyond_the_log_is_of_another_history_too(ann: MemberSession, ben: MemberSession, device: Devices,
+                                                               new_id: NewId) -> None:
     note, phone = await with_a_base_elsewhere(ann, ben, device, new_id)
     held = await phone.send("notes", note, SpliceOp("/body", [(5, 0, "!")]), base="999999.abcdef01")
     assert held.outcome == "held" and held.unapplied is not None and held.unapplied[0]["reason"] == "other_history"

@@ -10,6 +10,7 @@ from holdfast.core.errors import Forbidden, LimitExceeded, Malformed
 from holdfast.core.ops import AddOp, CreateOp, SetOp
 from holdfast.engine.session import MemberSession
 from holdfast.engine.store import Store
+from holdfast.engine.work import Upkeep
 from tests.engine.world import Device, Note
 
 NewId = Callable[[], str]
@@ -169,3 +170,22 @@ async def test_a_push_of_too_many_bytes_is_turned_away_whole(ann: MemberSession,
     with pytest.raises(LimitExceeded):
         await device(ann).push(*[quarter] * 4, b"[]" * 20)
     assert {result.outcome for result in (await device(ann).push(*[quarter] * 4)).results} == {"refused"}
+
+
+async def test_a_receipt_grows_with_the_backup(ann: MemberSession, device: Devices, store: Store, new_id: NewId) -> None:
+    laptop = device(ann)
+    create = laptop.mutation("notes", new_id(), CreateOp({"title": "a"}))
+    first = (await laptop.push(create)).results[0]
+    assert first.seq is not None
+    for seq, receipt in ((first.seq - 1, "committed"), (first.seq, "backed_up")):
+        await store.gate.submit(Upkeep(settings=[("acme", "backed_up_seq", seq)]))
+        assert (await laptop.push(create)).results[0].receipt == receipt
+        assert (await laptop.pull()).backed_up_seq == seq
+
+
+async def test_what_waits_is_never_called_backed_up(ann: MemberSession, device: Devices, store: Store, new_id: NewId) -> None:
+    laptop = device(ann)
+    held = laptop.mutation("notes", new_id(), SetOp("/title", "nothing there"))
+    result = (await laptop.push(held)).results[0]
+    await store.gate.submit(Upkeep(settings=[("acme", "backed_up_seq", result.seq)]))
+    assert (await laptop.push(held)).results[0].receipt == "held"

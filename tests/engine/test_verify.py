@@ -10,8 +10,9 @@ import apsw
 import pytest
 
 from holdfast import open_store
+from holdfast.core.errors import Forbidden, InvalidValue, NotFound
 from holdfast.core.ops import SetOp
-from holdfast.engine.api import Resolution
+from holdfast.engine.api import Caller, Resolution
 from holdfast.engine.session import MemberSession
 from holdfast.engine.store import Store
 from holdfast.engine.verify import Report, verify_tenant
@@ -170,3 +171,19 @@ async def test_what_was_made_before_an_erasure_waits_if_it_touches_what_is_gone(
     await erased(store, ann, note, seqs=[changed.seq])
     held = await phone.type("notes", note, "/body", 1, 0, "!")
     assert held.outcome == "held" and held.unapplied is not None and held.unapplied[0]["reason"] == "base_too_old"
+
+
+async def test_only_owners_and_operators_erase(store: Store, ann: MemberSession, ben: MemberSession) -> None:
+    note = await ann.create(Note(title="a"))
+    with pytest.raises(Forbidden):
+        await store.erase(ben.caller, "notes", note.id, reason="asked for")
+    for reason in ("", " ", "x" * 1_001):
+        with pytest.raises(InvalidValue):
+            await store.erase(ann.caller, "notes", note.id, reason=reason)
+    operator = await store.accounts.create_account("operator@example.org", operator=True)
+    caller = Caller(tenant_id="acme", actor_id=operator.id)
+    assert (await store.erase(caller, "notes", note.id, reason="asked for", mutation_id="e1")).outcome == "applied"
+    assert (await store.erase(caller, "notes", note.id, reason="asked for", mutation_id="e1")).outcome == "duplicate"
+    with pytest.raises(NotFound):
+        await store.erase(ann.caller, "notes", "00000000-0000-7000-8000-0000000000ff", reason="asked for")
+    assert (await verify_tenant(store, "acme")).ok

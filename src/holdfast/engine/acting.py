@@ -90,7 +90,7 @@ async def _kept(judge: Judge, actor: Actor, work: Act) -> Value:
         results.append(result)
     shown = plain(results)
     reply = kept_promises(work.reply, shown)
-    touched = sorted({*((read.collection, read.record_id) for read in work.reads),
+    touched = sorted({*((read.collection, read.record_id) for read in work.reads), *work.listed,
                       *((mutation.collection, mutation.record_id) for mutation in work.mutations)})
     extra = {"name": work.call.record_id, "reply": work.reply, "seqs": [result.seq for result in results],
              "touched": [list(key) for key in touched]}
@@ -111,8 +111,10 @@ async def _stored_reply(judge: Judge, actor: Actor, known: Entry, repeated: Resu
     known = judge.ground.opened(known)
     if known.erased:
         raise Conflict("The answer of this call was erased.", hint="It took effect once; read what stands now.")
-    for collection, record_id in known.extra["touched"]:
-        row = await judge.ground.row((collection, record_id))
+    touched = [(collection, record_id) for collection, record_id in known.extra["touched"]]
+    await judge.ground.load_rows(touched)
+    for collection, record_id in touched:
+        row = judge.ground.rows.get((collection, record_id))
         if row is not None and not allows(judge.schema.collections[collection].read, row.columns(), actor):
             raise Forbidden("You may no longer see what this call answered.")
     shown = plain([await _result_again(judge, actor, seq) for seq in known.extra["seqs"]])

@@ -31,6 +31,7 @@ R = TypeVar("R", bound=Record)
 Mutations: TypeAlias = list[Mutation]
 Reads: TypeAlias = list[Read]
 ListReads: TypeAlias = list[ListRead]
+Keys: TypeAlias = list[tuple[str, str]]
 
 PROMISE: Final = "$promised"
 FIRST_OUTCOME: Final = "first_outcome"
@@ -110,6 +111,7 @@ class Context:
         self._limits = sight.schema.limits
         self._reads: dict[tuple[str, str], int] = {}
         self._lists: dict[str, int] = {}
+        self._listed: dict[tuple[str, str], None] = {}
         self._mutations: list[Mutation] = []
         self._head = 0
 
@@ -178,6 +180,7 @@ class Context:
             query = ListQuery(filters=filters, sort=order, cursor=cursor, limit=min(limit, LIST_MAX) - len(found))
             page = await list_records(self._sight, name, query, self._limits)
             found.extend(_typed(kind, view) for view in page.records)
+            self._listed.update(dict.fromkeys((name, view["id"]) for view in page.records))
             cursor = page.cursor
             if cursor is None:
                 break
@@ -246,6 +249,10 @@ class Context:
     @property
     def reads(self) -> Reads:
         return [Read(*key, rev) for key, rev in self._reads.items()]
+
+    @property
+    def listed(self) -> Keys:
+        return list(self._listed)
 
     @property
     def lists(self) -> ListReads:

@@ -314,8 +314,11 @@ class Store:
 
     async def erase(self, caller: Caller, collection: str, record_id: str, *, seqs: Sequence[int] | None = None, reason: str,
                     mutation_id: str | None = None) -> Result:
-        return await self._one(Erase(Who.of(caller), self._id(mutation_id), collection, record_id, reason,
-                                     None if seqs is None else [*seqs]))
+        """See `StoreAPI.erase`. An operator need not be a member."""
+        async with self.storage.reader() as reader:
+            account = await reader.account(account_id=caller.actor_id)
+        who = msgspec.structs.replace(Who.of(caller), system=account is not None and account.operator)
+        return await self._one(Erase(who, self._id(mutation_id), collection, record_id, reason, None if seqs is None else [*seqs]))
 
     # -- actions ------------------------------------------------------------------------------------------------------
 
@@ -347,14 +350,13 @@ class Store:
             except ValidationError as error:
                 raise_if_of_record(error, self.schema)      # made from what the caller sent
                 raise
-            reads, lists = context.reads, context.lists
         if found.reads_only:
             if context.mutations:
                 raise Forbidden(f"Action {name} only reads, but has queued a change.")
             return {"reply": reply, "outcome": "applied", "receipt": "committed", "position": None, "results": []}
         for mutation in context.mutations:
             self._raise_if_refused(mutation)
-        return await self._value(Act(who, device_id, call, context.mutations, reply, reads, lists))
+        return await self._value(Act(who, device_id, call, context.mutations, reply, context.reads, context.lists, context.listed))
 
     def _action(self, name: str) -> Action:
         app_name, action_name = split_action_name(name)

@@ -135,7 +135,8 @@ class ListRead(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Act(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """An action's outcome: all of `mutations` and the reply, or nothing. `call` names the action and its arguments."""
+    """An action's outcome: all of `mutations` and the reply, or nothing. `call` names the action and its arguments; `listed` are the
+    records that came in lists: the reply may show them."""
 
     who: Who
     device_id: str
@@ -144,6 +145,7 @@ class Act(msgspec.Struct, frozen=True, array_like=True, tag=8):
     reply: Any
     reads: list[Read]
     lists: list[ListRead]
+    listed: list[tuple[str, str]] = []
 
 
 class Upkeep(msgspec.Struct, frozen=True, array_like=True, tag=9):

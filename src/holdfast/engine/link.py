@@ -22,6 +22,7 @@ from holdfast.runtime import Runtime
 __all__ = ["Link", "Wire", "reachable_address"]
 
 CONNECT_SECONDS_MAX = 10.0
+CLOSE_SECONDS_MAX = 10.0
 RETRY_DELAY_S = 0.02
 ADDRESS_BYTES_MAX = 100
 
@@ -133,11 +134,11 @@ class Link:
         return answer
 
     async def close(self) -> None:
-        """Wait for the answers that are out, then hang up."""
+        """Wait for the answers that are out (not for ever: a writer that hangs must not keep the server), then hang up."""
         self._closed = True
         waiting = [future for future, _, _ in self._waiting.values()]
         if waiting:
-            await asyncio.wait(waiting)
+            await asyncio.wait(waiting, timeout=CLOSE_SECONDS_MAX)
         if self._wire is not None and self._wire.transport is not None:
             self._wire.transport.close()
             self._wire = None

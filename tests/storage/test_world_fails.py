@@ -457,6 +457,17 @@ async def test_a_file_system_without_a_write_ahead_log_is_refused(tmp_path: Path
     connection.close()
 
 
+async def test_what_fails_in_somebody_elses_code_is_not_storages_error(machine: tuple[SimulatedDisk, SqliteStorage]) -> None:
+    _, storage = machine
+    await storage.open()
+    for opened in (storage.reader(), storage.batch([TENANT])):
+        with pytest.raises(ConnectionResetError):
+            async with opened:
+                raise ConnectionResetError(errno.ECONNRESET, "the socket is gone")
+    await save(storage, Log())
+    await storage.close()
+
+
 def test_there_is_one_sqlite_library_in_the_process(tmp_path: Path) -> None:
     """Two of them on one file lose each other's locks."""
     program = """

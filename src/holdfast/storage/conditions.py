@@ -21,6 +21,7 @@ _BOOKKEEPING: Final = {
     "id": Field(name="id", kind=Kind.UUID),
     "rev": Field(name="rev", kind=Kind.INTEGER),
 }
+IN_VALUES_MAX: Final = 1_000
 _OPERATORS: Final = frozenset({"eq", "ne", "lt", "lte", "gt", "gte", "in", "prefix", "null"})
 
 
@@ -80,8 +81,8 @@ def _check_filter(field: Field, condition: Filter) -> None:
         if not isinstance(value, bool):
             raise InvalidValue("`null` takes true or false.", field=field.name)
     elif condition.op == "in":
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise InvalidValue("`in` takes a list.", field=field.name)
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > IN_VALUES_MAX:
+            raise InvalidValue(f"`in` takes a list of at most {IN_VALUES_MAX:,} values.", field=field.name)
         for one in value:
             _check_value(field, one, optional=True)
     elif condition.op == "prefix" and not is_text(field):

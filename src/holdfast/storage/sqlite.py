@@ -199,7 +199,7 @@ class SqliteStorage:
                 connection.execute("BEGIN IMMEDIATE")
             new = NewNumbers(connection, self._remembered)
             batch = SqliteBatch(connection, new, self.schema, self._codecs, tenants)
-            with translated("writing a batch", self._after_error, connection):
+            with translated("writing a batch", self._after_error, connection, foreign=True):
                 try:
                     yield batch
                     connection.execute("COMMIT")
@@ -275,18 +275,16 @@ class SqliteStorage:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Reader]:
-        with translated("reading"):
+        with translated("opening a reader"):
             connection = self._take_reader()
-            sound = True
-            try:
+        broken: list[WorldError] = []
+        try:
+            with translated("reading", broken.append, connection, foreign=True):
                 connection.execute("BEGIN")
                 connection.execute("SELECT seq FROM hf_heads LIMIT 1").fetchall()      # the snapshot begins with the first read
                 yield SqliteReader(connection, Numbers(connection, self._remembered), self.schema, self._codecs)
-            except apsw.Error:
-                sound = False
-                raise
-            finally:
-                self._put_back(connection, sound)
+        finally:
+            self._put_back(connection, sound=not broken)
 
     def _take_reader(self) -> apsw.Connection:
         try:
@@ -294,7 +292,7 @@ class SqliteStorage:
         except IndexError:
             return connect_reader(self.path, self._runtime.sqlite_vfs())
 
-    def _put_back(self, connection: apsw.Connection, sound: bool) -> None:
+    def _put_back(self, connection: apsw.Connection, *, sound: bool) -> None:
         if sound and len(self._readers) < READERS_KEPT_MAX:
             with suppress(apsw.Error):
                 connection.execute("ROLLBACK")

@@ -86,24 +86,35 @@ def world_error(error: BaseException, doing: str, system_errno: int = 0) -> Worl
 
 class translated:
     """`with translated("committing", on_error):` raises errors of the tree. `on_error` is called before, with the error: what holds
-    a connection drops it there, so that the next operation opens a fresh one."""
+    a connection drops it there, so that the next operation opens a fresh one. `foreign`: the block also runs code of others, whose
+    OSError (a socket that was closed) is none of storage's."""
 
-    __slots__ = ("_connection", "_doing", "_on_error")
+    __slots__ = ("_connection", "_doing", "_kinds", "_on_error")
 
-    def __init__(self, doing: str, on_error: Callable[[WorldError], None] | None = None, connection: apsw.Connection | None = None) -> None:
+    def __init__(self, doing: str, on_error: Callable[[WorldError], None] | None = None, connection: apsw.Connection | None = None, *,
+                 foreign: bool = False) -> None:
         self._doing = doing
         self._on_error = on_error
         self._connection = connection
+        self._kinds: tuple[type[Exception], ...] = (apsw.Error,) if foreign else (apsw.Error, OSError)
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None or not isinstance(error, apsw.Error | OSError):
+        if error is None or not isinstance(error, self._kinds):
             return
-        number = self._connection.system_errno if self._connection is not None and isinstance(error, apsw.Error) else 0
-        found = world_error(error, self._doing, number)
+        found = world_error(error, self._doing, self._system_errno())
         if found is not None:
             if self._on_error is not None:
                 self._on_error(found)
             raise found from error
+
+    def _system_errno(self) -> int:
+        """The system's last error number on the connection; 0 where it is not known."""
+        if self._connection is None:
+            return 0
+        try:
+            return self._connection.system_errno
+        except apsw.ConnectionClosedError:
+            return 0

@@ -143,6 +143,7 @@ class RowCases(Subject):
                                      ("via_project__owner_id", "eq", an_id("x")), ("stamp", "eq", 1), ("rank", "eq", "1"),
                                      ("rank", "eq", True), ("rank", "lt", None), ("rank", "prefix", 1), ("rank", "eq", 1 << 60),
                                      ("code", "eq", 5), ("done", "eq", 1), ("cost", "eq", "1.5"), ("cost", "eq", 1), ("rank", "in", 1),
+                                     ("rank", "in", [1] * 1_001),
                                      ("rank", "null", None), ("code", "like", "a"), ("weight", "lt", float("inf"))):
                 with raising(InvalidValue):
                     await a_page(storage, query(filters=(Filter(field, op, value),)))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import click
 
 from holdfast.cli.declared import migrate, schema
 from holdfast.cli.doctor import doctor
+from holdfast.cli.keys import keys
 from holdfast.cli.people import tenant, token, user
 from holdfast.cli.serving import serve
 from holdfast.cli.verifying import verify
@@ -30,5 +31,5 @@ def main() -> None:
         sys.path.append(os.getcwd())
 
 
-for command in (serve, tenant, user, token, migrate, doctor, verify, schema):
+for command in (serve, tenant, user, token, keys, migrate, doctor, verify, schema):
     main.add_command(command)

@@ -258,3 +258,26 @@ async def test_an_author_without_sight_of_the_record_sees_only_the_own_value(
     assert held.inbox_id is not None
     item = await store.inbox_item(stranger.caller, held.inbox_id)
     assert "record" not in item and "hidden" not in str(item) and "mine" in str(item)
+
+
+async def test_an_atomic_create_that_is_held_in_part_makes_nothing(ann: MemberSession, device: Devices, new_id: NewId, store: Store) -> None:
+    laptop, note = device(ann), new_id()
+    held = await laptop.create("notes", note, {"title": "a", "status": "nonsense"}, atomic=True)
+    assert held.outcome == "held"
+    with pytest.raises(NotFound):
+        await ann.get(Note, note)
+    report = await verify_tenant(store, "acme")
+    assert report.ok, report.findings
+
+
+async def test_an_atomic_create_that_is_held_in_part_brings_nothing_back(ann: MemberSession, device: Devices, new_id: NewId,
+                                                                         store: Store) -> None:
+    laptop, note = device(ann), new_id()
+    await laptop.create("notes", note, {"title": "a", "body": "x"})
+    await laptop.delete("notes", note)
+    await laptop.type("notes", note, "/body", 0, 0, "y")
+    held = await laptop.create("notes", note, {"title": "b", "body": "z"}, atomic=True)
+    assert held.outcome == "held"
+    assert (await store.get(ann.caller, "notes", note, include_deleted=True))["deleted"] is True
+    report = await verify_tenant(store, "acme")
+    assert report.ok, report.findings

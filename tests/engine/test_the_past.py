@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -89,6 +90,9 @@ async def test_why_names_the_entry_that_put_the_value(ann: MemberSession, ben: M
     await ann.change(await ann.get(Note, note.id), status="sent")
     found = (await ann.why(note, "title"))["why"]
     assert (found["seq"], found["actor_id"], found["replaced"]) == (changed.rev, ben.actor_id, "a")
+    entry = next(one for one in await ann.history(note) if one["seq"] == changed.rev)
+    assert (found["rule"], found["committed_at"]) == ("latest", entry["committed_at"])
+    assert re.fullmatch(r"[0-9]+:[0-9]+", found["stamp"])
 
 
 async def test_why_of_a_place_that_is_none_is_told(ann: MemberSession, store: Store) -> None:
@@ -173,6 +177,28 @@ async def test_one_entry_can_be_undone_by_its_number(ann: MemberSession, store: 
     assert (result.record["fields"]["status"], result.record["fields"]["title"]) == ("draft", "b")
     with pytest.raises(NotFound):
         await store.undo(ann.caller, "notes", note.id, seq=1)
+
+
+async def test_what_was_taken_back_already_is_not_taken_back_again(ann: MemberSession, store: Store) -> None:
+    """A counter would count it twice."""
+    note = await ann.create(Note(title="a"))
+    raised = await ann.change(note, views=3)
+    await store.undo(ann.caller, "notes", note.id, seq=raised.rev)
+    with pytest.raises(Conflict, match="taken back by entry"):
+        await store.undo(ann.caller, "notes", note.id, seq=raised.rev)
+    assert (await ann.get(Note, note.id)).views == 0
+    await ann.redo(note)
+    assert (await store.undo(ann.caller, "notes", note.id, seq=raised.rev)).outcome == "applied"
+    assert (await ann.get(Note, note.id)).views == 0
+
+
+async def test_undo_after_a_restore_takes_the_restore_back(ann: MemberSession) -> None:
+    note = await ann.create(Note(title="a"))
+    for title in ("b", "c"):
+        await ann.change(await ann.get(Note, note.id), title=title)
+    restored = await ann.restore(note, note.rev)
+    titles = [restored.title, (await ann.undo(note)).title, (await ann.undo(note)).title, (await ann.redo(note)).title]
+    assert titles == ["a", "c", "b", "c"]
 
 
 async def test_undo_of_a_create_deletes_unless_somebody_changed_it(ann: MemberSession, ben: MemberSession, store: Store) -> None:

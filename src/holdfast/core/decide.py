@@ -119,6 +119,7 @@ def _decided(
     _check_whole(working, row, first, fresh)
     if mutation.atomic and any(part.waits for part in working.unapplied):
         _make_atomic(working, mutation.ops)
+        row = working.row       # neither made nor brought back
     return _decision(working, mutation, row)
 
 

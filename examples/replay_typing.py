@@ -50,10 +50,6 @@ class Run:
     sizes: list[LogSize]
 
     @property
-    def keystrokes_acknowledged(self) -> int:
-        return sum(self.board.saves[mutation_id].keystrokes for mutation_id in list(self.board.acknowledged))
-
-    @property
     def saves(self) -> int:
         return sum(map(len, self.lines))
 
@@ -96,7 +92,7 @@ def prepare(given: argparse.Namespace, seed: int, data: Path) -> Run:
     record_id = str(uuid.uuid5(run, "page"))
     devices = [Device(number, run=run, port=server.port, token=token, record_id=record_id, board=board, trouble=trouble, batch=given.batch)
                for number in range(trace.devices)]
-    return Run(trace, lines, server, trouble, board, devices, token, record_id, [log_size(server, 0)])
+    return Run(trace, lines, server, trouble, board, devices, token, record_id, [log_size(server, board)])
 
 
 def type_everything(run: Run) -> None:
@@ -119,7 +115,7 @@ def type_everything(run: Run) -> None:
         for thread in threads:
             thread.join(0.1)
         if len(run.sizes) == 1 and len(run.board.acknowledged) * 2 > run.saves:
-            run.sizes.append(log_size(run.server, run.keystrokes_acknowledged))
+            run.sizes.append(log_size(run.server, run.board))
         if sys.stderr.isatty() or time.monotonic() - shown > LINE_EVERY_SECONDS:
             shown = time.monotonic()
             show_progress(run, shown - began)

@@ -71,13 +71,15 @@ def test_a_save_acknowledged_under_two_numbers_stops_the_replay() -> None:
 
 
 @pytest.mark.parametrize(("sizes", "holds"), [
-    ([(0, 0), (40_000, 1_000), (80_000, 2_000)], True),
-    ([(0, 0), (40_001, 1_000), (80_002, 2_000)], False),
-    ([(0, 0), (10_000, 1_000), (25_000, 2_000)], False),
-    ([(90_000, 0), (130_000, 1_000), (170_000, 2_000)], True),
-], ids=["just as much as it may", "more than it may", "growing with the text", "what was there before does not count"])
-def test_the_log_must_be_small_and_stay_so(sizes: list[tuple[int, int]], holds: bool) -> None:
-    proof = Proof(figures={"saves": 200})
+    ([(0,), (40_000, 1_000, 100, 1_000), (80_000, 2_000, 200, 2_000)], True),
+    ([(0,), (40_001, 1_000, 100, 1_000), (80_002, 2_000, 200, 2_000)], False),
+    ([(0,), (10_000, 1_000, 100, 1_000), (25_000, 2_000, 200, 2_000)], False),
+    ([(0,), (10_000, 1_000, 100, 1_000), (25_000, 2_000, 200, 7_000)], True),
+    ([(90_000,), (130_000, 1_000, 100, 1_000), (170_000, 2_000, 200, 2_000)], True),
+], ids=["just as much as it may", "more than it may", "growing with the text", "growing with what was typed",
+        "what was there before does not count"])
+def test_the_log_must_be_small_and_stay_so(sizes: list[tuple[int, ...]], holds: bool) -> None:
+    proof = Proof()
     _prove_size(proof, [LogSize(*size) for size in sizes], log_bytes_max=40.0)
     assert proof.holds is holds
 

@@ -18,11 +18,14 @@ from holdfast.core.schema import Collection
 from holdfast.core.waiting import change_of, stands_left
 from holdfast.core.working import value_at
 
-__all__ = ["choose", "plan"]
+__all__ = ["choose", "plan", "taken_back_by"]
+
+EDITS = ("change", "restore")
+"""Kinds of entries that a person made as an edit: what undo takes back unless told, and what voids a redo."""
 
 
 def choose(newest_first: Iterable[Entry], device_id: str, *, redo: bool = False) -> Entry | None:
-    """The entry that undo (or redo) takes by default: the device's newest change of the record not yet undone; for redo its newest
+    """The entry that undo (or redo) takes by default: the device's newest edit of the record not yet undone; for redo its newest
     undo, unless the device has made a newer edit. `newest_first` are the record's entries."""
     reverted: set[int] = set()
     for entry in newest_first:
@@ -31,10 +34,22 @@ def choose(newest_first: Iterable[Entry], device_id: str, *, redo: bool = False)
         mine = entry.device_id == device_id or entry.extra.get("device") == device_id
         if not mine or entry.seq in reverted:
             continue
-        if entry.kind == "change" and entry.undo:
+        if entry.kind in EDITS and entry.undo:
             return None if redo else entry
         if entry.kind == "undo" and redo:
             return entry
+    return None
+
+
+def taken_back_by(target: Entry, later: Sequence[Entry]) -> Entry | None:
+    """The entry among `later` (all newer ones of the record, rising) that took `target` back and stands. Taking it back once more would
+    count a Counter's inverse twice."""
+    gone: set[int] = set()
+    for entry in reversed(later):
+        if entry.reverts is not None and entry.seq not in gone:
+            if entry.reverts == target.seq:
+                return entry
+            gone.add(entry.reverts)
     return None
 
 

@@ -108,4 +108,7 @@ async def provenance(sight: Sight, collection: str, record_id: str, path: str) -
         raise NotFound("There is no such place in this record.")
     entries = await sight.entries((row.collection, row.id), descending=True)
     found = history.why(entries, path, sight.schema.collections[collection])
-    return {"path": path, "why": None if found is None else plain(found)}
+    if found is None:
+        return {"path": path, "why": None}
+    # Times as everywhere on the wire; a packed stamp is beyond what a number in JSON carries exactly.
+    return {"path": path, "why": {**plain(found), "committed_at": iso(found.committed_at), "stamp": clock.render(found.stamp)}}

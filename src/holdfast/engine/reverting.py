@@ -49,6 +49,9 @@ async def _target(judge: Judge, actor: Actor, work: Revert) -> tuple[Entry, list
         since = await judge.ground.entries_since(key, work.seq - 1)
         if not since or since[0].seq != work.seq:
             raise NotFound(f"The record has no entry {work.seq}.")
+        undone = undo.taken_back_by(since[0], since[1:])
+        if undone is not None:
+            raise Conflict(f"Entry {work.seq} was taken back by entry {undone.seq} already.", hint="Redo brings it back.")
         return since[0], since[1:]
     limit = FIRST_ENTRIES
     while True:

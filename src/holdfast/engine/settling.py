@@ -117,10 +117,10 @@ async def _without_applying(step: _Step, item: Item, resolution: Resolution) -> 
         ground.close_item(item)
         return made
     if resolution.assign_to is None:
-        raise InvalidValue("Name the member who shall decide.", field="assign_to")
+        raise InvalidValue("Name the member who shall decide.", field="assign")
     await ground.load_rows([(MEMBERS, resolution.assign_to)])
     if ground.actor(resolution.assign_to, None) is None:
-        raise InvalidValue("There is no such member.", field="assign_to")
+        raise InvalidValue("There is no such member.", field="assign")
     made = await step.make(key, [], final=True, resolves=[], closes=[])
     ground.put_item(msgspec.structs.replace(item, assigned_to=resolution.assign_to))
     return made

@@ -7,9 +7,8 @@ answer, in equal time; attempts are counted by account and by address.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from holdfast.core.errors import HoldfastError, InvalidValue, NotSignedIn, RateLimited
+from holdfast.core.stamping import iso
 from holdfast.server import forms
 from holdfast.server.authenticate import COOKIE, SECURE_COOKIE, is_secure, raise_if_cross_site
 from holdfast.server.calls import Answer, Call, Route
@@ -71,10 +70,6 @@ def _cookie(call: Call, value: str, seconds: int) -> tuple[bytes, bytes]:
 def _not_compressed() -> list[tuple[bytes, bytes]]:
     """A compressed answer that holds a secret and something the caller chose tells the secret by its length (BREACH)."""
     return [(b"content-encoding", b"identity")]
-
-
-def iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def sign_in_routes() -> list[Route]:

@@ -26,6 +26,7 @@ from holdfast.engine.consequences import came_into_view, follow
 from holdfast.engine.ground import MEMBERS, Adopted, DeviceKey, Ground, is_pseudo
 from holdfast.engine.seen import Seen, may_wait, number_of, seen_of
 from holdfast.engine.traits import Traits
+from holdfast.engine.usual import decide_usual
 from holdfast.engine.work import SYSTEM_ROLES, Act, Change, PushWork, TenantWork, Who
 from holdfast.model.builtin import OWNER, role_change_problem
 from holdfast.model.contracts import upcast_mutation
@@ -49,6 +50,8 @@ class Judge:
         self.schema = schema
         self.limits = limits
         self.runtime = runtime
+        self._salts: list[bytes] = []
+        self._salts_at_once = 1
         self.rebase_pairs = 0       # others' changes × own ones, rebased in this batch: what makes a batch long
 
     # -- before the first -----------------------------------------------------------------------------------------------
@@ -59,6 +62,7 @@ class Judge:
         pushed = [(device_id, mutation) for work in works for device_id, mutation in _mutations_of(work)]
         await ground.load_rows([*((MEMBERS, work.who.actor_id) for work in works),
                                 *((mutation.collection, mutation.record_id) for _, mutation in pushed)])
+        self._salts_at_once = max(1, len(pushed))
         lines = [(device_id, mutation.collection, mutation.record_id) for device_id, mutation in pushed]
         await ground.load_items(lines)
         lasts: list[DeviceKey] = []
@@ -130,8 +134,11 @@ class Judge:
         return Actor(actor.id, actor.roles | who.granted) if actor is not None and who.granted else actor
 
     def salt(self) -> bytes:
-        """A fresh salt for an entry's digests."""
-        return self.runtime.random_bytes(SALT_BYTES)
+        """A fresh salt for an entry's digests. Drawn for a whole batch at once: each draw is a call of the system."""
+        if not self._salts:
+            drawn = self.runtime.random_bytes(SALT_BYTES * self._salts_at_once)
+            self._salts = [drawn[at:at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
+        return self._salts.pop()
 
     def sent_hash(self, salt: bytes, mutation: Mutation) -> str:
         """What tells this mutation, sent again, from another one under its id."""
@@ -159,13 +166,16 @@ class Judge:
             return refused(mutation.mutation_id, problem)
 
     async def _pushed(self, who: Who, actor: Actor, device_id: str, offset_ms: int, mutation: Mutation) -> Result:
+        salt = self.salt()
+        usual = decide_usual(self.ground, who, actor, device_id, offset_ms, mutation, lambda: self.sent_hash(salt, mutation))
+        if usual is not None:
+            return self.result(actor, usual, self.ground.adopt(usual, salt))
         repeated = await self.repeated(actor, device_id, mutation)
         if repeated is not None:
             return repeated
         judged = await self._admit(mutation, device_id, actor)
         if judged is not None:
             return self._refused(who, mutation.mutation_id, judged.problem)
-        salt = self.salt()
         decision = await self.decision(who, actor, device_id, mutation, salt, offset_ms=offset_ms)
         problem = await self.over_limit(who, decision)
         if problem is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from holdfast.core.access import And, Everyone, Or, Own, Rule
 from holdfast.core.refine import FINER
 from holdfast.core.schema import Collection, Kind, Schema
+from holdfast.model.builtin import MEMBERS
 
 __all__ = ["Traits", "own_columns"]
 
@@ -32,6 +33,8 @@ class Traits:
         self.copied_from = frozenset(
             copied.source for child in schema.collections.values() for copied in child.copied if copied.parent == collection.name)
         self.referred_to = any(one.ref == collection.name for other in schema.collections.values() for one in other.fields.values())
+        self.stands_alone = not (self.looks_up or self.copied_from or self.referred_to or collection.name == MEMBERS)
+        """Whether a change of one record concerns no other."""
         self.ruled_by = tuple(own_columns(collection.read))
         copied_through = {one.column: one.ref_field for one in collection.copied}
         self.ruling_fields = frozenset(copied_through.get(column, column) for column in self.ruled_by)

@@ -259,11 +259,11 @@ async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collectio
 
 def _without_context(entry: Entry, texts: set[str]) -> bool:
     """Whether the log does not say what its device's context is after the entry: a forked device began with another's, what was typed into
-    a record that might not be seen has none, of a text that was set whole only the finer op, as applied, is kept, and of a create that
-    was held in part not what became of its texts."""
+    a record that might not be seen has none, of a text that was set whole only the finer op, as applied, is kept, and of a create or an
+    atomic change that was held not what became of its texts."""
     sent = entry.ops if entry.sent is None else entry.sent
     return (entry.forked_from is not None or any(part.reason == "unavailable" for part in entry.unapplied)
-            or (entry.outcome == "held" and any(isinstance(op, CreateOp) for op in sent))
+            or (entry.outcome == "held" and (entry.atomic or any(isinstance(op, CreateOp) for op in sent)))
             or any(isinstance(op, SetOp | UnsetOp) and op.path in texts for op in sent))
 
 

@@ -145,7 +145,8 @@ def _held(items: dict[tuple[str, str, str], Item], entry: Entry, collection: Col
 
 
 def _settled(items: dict[tuple[str, str, str], Item], entry: Entry) -> None:
-    """An entry names the item it settles, and either all of its held entries or the places that wait no more."""
+    """An entry names the item it settles, and either all of its held entries or the places that wait no more (what was decided again
+    because a record arrived: all that waited for one)."""
     line = next((line for line, item in items.items() if item.id == entry.extra.get("item")), None)
     if line is None:
         return
@@ -154,7 +155,9 @@ def _settled(items: dict[tuple[str, str, str], Item], entry: Entry) -> None:
         del items[line]
         return
     closes = entry.extra.get("closes", ())
-    if closes:
+    if closes and entry.kind == "redecide":
+        items[line] = msgspec.structs.replace(item, parts=[part for part in item.parts if part.reason != "missing_ref"])
+    elif closes:
         parts = [part for part in item.parts if not any(place == part_place(part) or overlaps(part_place(part), place) for place in closes)]
         items[line] = msgspec.structs.replace(item, parts=parts)
     if entry.extra.get("how") == "assign":

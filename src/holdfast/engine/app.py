@@ -32,6 +32,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from holdfast.core.errors import DeclarationError, InvalidValue, Malformed
+from holdfast.core.misfit import misfit
 from holdfast.model.record import Record
 
 __all__ = ["Action", "App", "AppRoute", "action", "load_app", "loaded_apps", "route"]
@@ -69,8 +70,8 @@ class Action:
         try:
             return msgspec.convert(dict(given), kind)
         except msgspec.ValidationError as error:
-            message, _, place = str(error).partition(" - at ")
-            raise InvalidValue(f"{message}.", field=place.strip("`").replace("$.", "/").replace(".", "/") or None) from None
+            reason, place = misfit(error)
+            raise InvalidValue(f"{reason}.", field=place) from None
 
 
 def action(name: str, *, only_for: Iterable[str] | None = None, grants: Iterable[str] = (),

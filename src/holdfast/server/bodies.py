@@ -6,7 +6,6 @@ members are an error that names them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -15,12 +14,11 @@ from starlette.types import Receive
 
 from holdfast.core import values
 from holdfast.core.errors import InvalidValue, LimitExceeded, Malformed, UnsupportedMedia
+from holdfast.core.misfit import misfit
 
 __all__ = ["ClientGone", "convert", "raise_if_not_json", "read_body"]
 
 T = TypeVar("T")
-
-_WHERE = re.compile(r" - at `\$(.*)`$")
 
 
 class ClientGone(Exception):
@@ -96,10 +94,6 @@ def convert(body: bytes, kind: type[T]) -> T:
 
 
 def invalid_form(error: msgspec.ValidationError) -> InvalidValue:
-    """msgspec says `Expected `int`, got `str` - at `$.rev``; we say the place as a JSON Pointer."""
-    message = str(error)
-    where = _WHERE.search(message)
-    if where is None:
-        return InvalidValue(f"The body is not of the expected form: {message}.")
-    path = re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", where.group(1).replace(".", "/"))
-    return InvalidValue(f"The body is not of the expected form: {message[:where.start()]}.", field=path or None)
+    """What `misfit` makes of it, as the answer to a call."""
+    reason, place = misfit(error)
+    return InvalidValue(f"The body is not of the expected form: {reason}.", field=place)

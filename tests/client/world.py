@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from holdfast import Counter, Json, Money, Record, Ref, Set, Store, Text, merge, open_store, tenant
 from holdfast.client import Replica, open_replica
 from holdfast.client.settings import ReplicaSettings
+from holdfast.runtime import RealRuntime, Runtime
 from holdfast.server.app import HoldfastApp, asgi_app
 from holdfast.server.settings import Settings
 from holdfast.testing.asgi import AsgiTransport, Fault
@@ -43,8 +44,9 @@ class Note(Record, collection="notes", access=tenant):
 class World:
     """A server and its people."""
 
-    def __init__(self, store: Store, app: HoldfastApp, folder: Path) -> None:
+    def __init__(self, store: Store, app: HoldfastApp, folder: Path, runtime: Runtime) -> None:
         self.store = store
+        self.runtime = runtime
         self.app = app
         self.folder = folder
         self.tokens: dict[str, str] = {}
@@ -59,17 +61,20 @@ class World:
     @asynccontextmanager
     async def replica(self, name: str, *, email: str = "ada@example.org", fault: Fault | None = None, settings: ReplicaSettings = QUICK,
                       records: Iterable[type[Record]] = (Note, Folder), **options: Any) -> AsyncIterator[Replica]:
-        transport = AsgiTransport(self.app) if fault is None else AsgiTransport(self.app, fault=fault)
+        runtime = options.pop("runtime", self.runtime)
+        transport = AsgiTransport(self.app, runtime=runtime, **({} if fault is None else {"fault": fault}))
         async with open_replica(self.folder / f"{name}.replica", transport=transport, token=await self.token(email), records=records,
-                                settings=settings, **options) as replica:
+                                settings=settings, runtime=runtime, **options) as replica:
             yield replica
 
 
 @asynccontextmanager
-async def world(folder: Path, records: Iterable[type[Record]] = (Note, Folder), **options: Any) -> AsyncIterator[World]:
-    async with open_store(folder / "server", records=list(records), mode="inline", **options) as store:
+async def world(folder: Path, records: Iterable[type[Record]] = (Note, Folder), runtime: Runtime | None = None,
+                **options: Any) -> AsyncIterator[World]:
+    runtime = runtime or RealRuntime()
+    async with open_store(folder / "server", records=list(records), mode="inline", runtime=runtime, **options) as store:
         app = asgi_app(store, settings=Settings(heartbeat_seconds=0.1, presence_seconds=0.01))
         try:
-            yield World(store, app, folder)
+            yield World(store, app, folder, runtime)
         finally:
             await app.close()

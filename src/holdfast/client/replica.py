@@ -190,23 +190,27 @@ class Replica(Records):
     async def synced(self, seconds_max: float = 30.0) -> bool:
         """Wait until the server has everything that was done here, and this device everything that the server had then; whether that came
         about in time."""
-        if not await self.flush(seconds_max) or self._sync is None:
+        sync = self._sync
+        if not await self.flush(seconds_max) or sync is None:
             return False
         try:
             async with asyncio.timeout(seconds_max):
-                while not self._is_level():
+                head = await sync.ask_head()
+                sync.kick()
+                while not self._is_level(sync, head):
                     await self._moved.wait()
         except TimeoutError:
             return False
         return True
 
-    def _is_level(self) -> bool:
-        sync = self._sync
-        assert sync is not None
+    def _is_level(self, sync: Sync, head: int) -> bool:
+        """Whether everything up to `head` is here, and nothing of one's own is on its way."""
+        device = self._device
+        if device.cursor_seq < head or device.unanswered():
+            return False
         if sync.machine.state is State.FOLLOWING:
-            return not self._device.unanswered()
-        return (sync.machine.state in (State.LIVE, State.POLLING) and self._device.cursor_seq >= sync.sending.head
-                and not self._device.by_id and not self._device.wanted)
+            return True
+        return sync.machine.state in (State.LIVE, State.POLLING) and not device.by_id and not device.wanted
 
     def retry_now(self) -> None:
         """Do not wait any longer before the next try."""

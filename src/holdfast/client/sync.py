@@ -81,6 +81,20 @@ class Sync:
         self.tell(Event.RETRY_NOW)
         self.kick()
 
+    async def ask_head(self) -> int:
+        """Where the server's log ends now; asked again until it answers."""
+        device = self.device
+        while True:
+            try:
+                contracts = {name: one.contract for name, one in device.schema.collections.items()}
+                reply = await self.wire.pull(device.meta.get("cursor"), collections=list(device.schema.collections), contracts=contracts,
+                                             device_id=device.device_id, limit=1)
+                if reply.reset is None:
+                    return reply.head
+            except (Unreachable, HoldfastError) as error:
+                self.cause = self.cause or error
+            await device.runtime.sleep(self.settings.backoff_seconds)
+
     async def stop(self) -> None:
         self.tell(Event.CLOSED)
         if self._tasks:

@@ -41,13 +41,19 @@ class AsgiTransport:
     async def request(self, request: Request, *, seconds_max: float) -> Reply:
         await self.fault("request", request.path)
         call = _HttpCall(request)
+        serving = self._runtime.spawn(self._serve(_scope(request), call), name="request in process")
         try:
             async with asyncio.timeout(seconds_max):
-                await self._app(_scope(request), call.receive, call.send)
+                await asyncio.shield(serving)       # a client that leaves does not stop the server
         except TimeoutError:
             raise Unreachable(f"The server did not answer within {seconds_max:g} s.") from None
+        finally:
+            call.leave()
         await self.fault("reply", request.path)
         return call.reply()
+
+    async def _serve(self, scope: Scope, call: _HttpCall) -> None:
+        await self._app(scope, call.receive, call.send)
 
     async def lines(self, request: Request, *, seconds_max: float) -> AsyncIterator[bytes]:
         reply = await self.request(request, seconds_max=seconds_max)
@@ -92,10 +98,15 @@ class _HttpCall:
         self._status = 0
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
+        self._left = asyncio.Event()
+
+    def leave(self) -> None:
+        self._left.set()
 
     async def receive(self) -> dict[str, Any]:
         if self._body is None:
-            await asyncio.get_running_loop().create_future()        # the client never leaves: wait until cancelled
+            await self._left.wait()
+            return {"type": "http.disconnect"}
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -87,8 +88,7 @@ def encoder(name: str) -> Callable[[Any], SqlValue] | None:
     if name == "boolean":
         return int
     if name.startswith("money"):
-        scale = int(name.partition(":")[2])
-        return lambda value: to_minor(value, scale)
+        return partial(to_minor, scale=int(name.partition(":")[2]))
     return None
 
 
@@ -101,6 +101,5 @@ def decoder(name: str) -> Callable[[Any], Any] | None:
     if name == "number":
         return _number
     if name.startswith("money"):
-        scale = int(name.partition(":")[2])
-        return lambda minor: from_minor(minor, scale)
+        return partial(from_minor, scale=int(name.partition(":")[2]))
     return None

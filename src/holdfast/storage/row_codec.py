@@ -7,6 +7,7 @@ which they did not change, the index pages stay untouched, and a page is what a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,13 @@ class _Slot(msgspec.Struct, frozen=True):
     encode: Callable[[Any], SqlValue] | None
     decode: Callable[[Any], Any] | None
     default: Any = None
+
+
+def _several(places: list[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """The values at these places, as a tuple also where there is one or none."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: tuple([values[place] for place in places])
 
 
 def _slot(column: Column, default: Any = None) -> _Slot:
@@ -61,8 +69,11 @@ class RowCodec:
         self._bookkeeping_at = 1 + len(self._fields) + len(self._copied)
         written = [column.name for column in (*table.fields, *table.copied, *BOOKKEEPING)]
         indexed = {name for index in table.indexes for name in index.columns} | {reference.column for reference in table.references}
-        self._light = tuple(place for place, name in enumerate(written) if name not in indexed)
-        self._heavy = tuple(place for place, name in enumerate(written) if name in indexed)
+        light = [place for place, name in enumerate(written) if name not in indexed]
+        heavy = [place for place, name in enumerate(written) if name in indexed]
+        self.light = itemgetter(*light)                                 # of encoded values: those that `update` writes
+        self.heavy = _several(heavy)                                    # of encoded values: those that stand in indexes
+        self.indexed = _several([1 + place for place in heavy])         # the same of a row as selected
         self.has_uniques = any(index.unique for index in table.indexes)
         self.columns = ", ".join(quoted(name) for name in ("id", *written))
         name = quoted(table.name)
@@ -70,12 +81,8 @@ class RowCodec:
         places, taken = ", ".join("?" * (2 + len(written))), ", ".join(f"{quoted(one)} = excluded.{quoted(one)}" for one in written)
         self.upsert = (f'INSERT INTO {name} ("tenant_id", {self.columns}) VALUES ({places}) '
                        f'ON CONFLICT ("tenant_id", "id") DO UPDATE SET {taken}')
-        self.update = f"UPDATE {name} SET {', '.join(f'{quoted(written[place])} = ?' for place in self._light)} WHERE {_KEY}"
+        self.update = f"UPDATE {name} SET {', '.join(f'{quoted(written[place])} = ?' for place in light)} WHERE {_KEY}"
         self.delete = f"DELETE FROM {name} WHERE {_KEY}"
-
-    def indexed(self, raw: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Of a row as selected: the values that stand in indexes."""
-        return tuple([raw[1 + place] for place in self._heavy])
 
     def decode(self, raw: tuple[Any, ...], label: Callable[[int], str]) -> Row:
         """The row of `columns`. `label`: the text of a number."""
@@ -101,14 +108,6 @@ class RowCodec:
             row.last_foreign, row.stamp,
         )
         return values
-
-    def heavy(self, values: list[SqlValue]) -> tuple[SqlValue, ...]:
-        """Of encoded values: those that stand in indexes."""
-        return tuple([values[place] for place in self._heavy])
-
-    def light(self, values: list[SqlValue]) -> list[SqlValue]:
-        """Of encoded values: those that `update` writes."""
-        return [values[place] for place in self._light]
 
 
 def codecs_of(schema: Schema) -> dict[str, RowCodec]:

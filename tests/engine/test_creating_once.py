@@ -116,3 +116,10 @@ async def test_creating_an_appended_record_again_as_it_stands_is_the_same_record
     remark = await ann.create(Remark(poll=poll.id, text="Yes"))
     again = await Device(polls, ann, "a").create("remarks", remark.id, {"poll": poll.id.upper(), "text": "Yes"})
     assert (again.outcome, again.rev) == ("merged", remark.rev)
+
+
+async def test_what_is_only_appended_is_not_changed_and_no_right_is_asked_for(ann: MemberSession, poll: Poll) -> None:
+    remark = await ann.create(Remark(poll=poll.id, text="Yes"))
+    with pytest.raises(Forbidden, match="never changed once they are made") as raised:
+        await ann.change(remark, text="No")
+    assert "Ask an owner" not in raised.value.hint

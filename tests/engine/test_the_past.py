@@ -300,3 +300,14 @@ async def test_a_held_value_of_somebody_else_is_named_in_history_not_shown(ann: 
     await phone.send("notes", note, SetOp("/status", "a held phrase"))
     assert "a held phrase" not in str(await store.history(eve.caller, "notes", note))
     assert "a held phrase" in str(await store.history(ben.caller, "notes", note))
+
+
+async def test_what_is_erased_is_gone_for_everybody_and_its_entries_say_so(ann: MemberSession, ben: MemberSession) -> None:
+    note = await ann.create(Note(title="a", body="somebody's"))
+    with pytest.raises(Forbidden):
+        await ben.erase(note, reason="not mine to")
+    await ann.erase(note, reason="asked for")
+    with pytest.raises(NotFound):
+        await ann.get(Note, note.id)
+    kept = [(entry["kind"], entry.get("erased", False), entry["ops"]) for entry in await ann.history(note)]
+    assert kept == [("erase", False, []), ("change", True, [])]

@@ -65,7 +65,7 @@ async def migrate(place: Place, plan: bool, as_json: bool) -> None:
             raise click.exceptions.Exit(1)
         return
     if before.todo:
-        say(f"{len(before.todo)} steps …")
+        say("Bringing the database up to the declarations …")
         writable = await opened_for_writing(str(place.folder), place.declarations(), RealRuntime(), None)
         await writable.storage.close()
     after = standing_at(place)

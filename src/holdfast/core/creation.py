@@ -9,7 +9,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.ops import AddOp, CreateOp, IncludeOp, Op, SetOp, SpliceOp
 from holdfast.core.schema import Field, Kind, Stamped
 from holdfast.core.values import normalise
-from holdfast.core.whole import HeldWhole
+from holdfast.core.whole import NEVER_CHANGED, HeldWhole
 from holdfast.core.working import Working
 
 __all__ = ["create_ops", "created_fields"]
@@ -90,5 +90,5 @@ def create_ops(working: Working, op: CreateOp) -> list[Op]:
         elif not (field.immutable and working.fields.get(name) == value):
             made.append(SetOp(path, value))
     if append_only and made:
-        raise HeldWhole("forbidden", "Records of this kind are never changed once they are made.")
+        raise HeldWhole("forbidden", NEVER_CHANGED)
     return made

@@ -28,7 +28,7 @@ from holdfast.core.schema import Collection, Kind, Schema
 from holdfast.core.stamping import stamped_fields
 from holdfast.core.straight import decide_straight
 from holdfast.core.waiting import past_identical
-from holdfast.core.whole import HeldWhole
+from holdfast.core.whole import NEVER_CHANGED, HeldWhole
 from holdfast.core.working import Working
 
 __all__ = ["decide", "decide_in_general", "lookups", "rewrite_copied", "settle"]
@@ -146,7 +146,7 @@ def _judge(working: Working, first: Op, fresh: bool) -> None:
         if row is None or not allows(collection.read, columns, facts.actor):
             raise HeldWhole("unavailable", "This record does not exist, or you may not see it.")
         if collection.append_only and not isinstance(first, CreateOp):
-            raise HeldWhole("forbidden", "Records of this kind are never changed once they are made.")
+            raise HeldWhole("forbidden", NEVER_CHANGED)
         if not allows(_rule_for(collection, first), columns, facts.actor):
             raise HeldWhole("forbidden", "You may read this record, not change it.")
     if facts.old_contract is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from holdfast.core.entry import Reason
 
-__all__ = ["HeldWhole"]
+__all__ = ["NEVER_CHANGED", "HeldWhole"]
+
+NEVER_CHANGED = "Records of this kind are never changed once they are made."
+"""Why an append-only record is not changed: no right would help."""
 
 
 class HeldWhole(Exception):

@@ -10,6 +10,7 @@ from holdfast.core.errors import Conflict, Forbidden, HoldfastError, InvalidValu
 from holdfast.core.facts import Decision, Key
 from holdfast.core.identity import pseudo_device
 from holdfast.core.messages import Problem, Result
+from holdfast.core.whole import NEVER_CHANGED
 from holdfast.engine.judge import Judge
 from holdfast.engine.views import ABSENT, record_view
 from holdfast.engine.work import Change, Results, error_of
@@ -89,7 +90,8 @@ def _error_for(part: Unapplied) -> HoldfastError:
     if part.reason == "deleted":
         return NotFound("This record was deleted.", hint="Undelete it first.")
     if part.reason == "forbidden":
-        return Forbidden(part.message or "You may not change this record.")
+        hint = "Make another record instead." if part.message == NEVER_CHANGED else None
+        return Forbidden(part.message or "You may not change this record.", hint=hint)
     if part.reason in ("invalid", "missing_ref", "old_contract"):
         return InvalidValue(part.message or "This value does not fit.", field=path)
     return Conflict(part.message or "The record has changed in a way that this change does not fit.", field=path)

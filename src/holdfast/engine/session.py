@@ -145,6 +145,11 @@ class MemberSession:
     async def name_version(self, record: Record, name: str, *, rev: int | None = None) -> None:
         await self.store.name_version(self.caller, collection_of(type(record)), record.id, record.rev if rev is None else rev, name)
 
+    async def erase(self, record: Record, *, reason: str, seqs: Sequence[int] | None = None) -> None:
+        """Erase what the record's entries (or those chosen) held, for good; without chosen ones its present state too. Owners and operators
+        only. `reason` is kept. Raises Forbidden, NotFound, InvalidValue."""
+        await self.store.erase(self.caller, collection_of(type(record)), record.id, seqs=seqs, reason=reason)
+
     # -- what waits, what is called -----------------------------------------------------------------------------------------
 
     async def inbox(self) -> Views:

@@ -260,7 +260,8 @@ async def test_an_author_without_sight_of_the_record_sees_only_the_own_value(
     assert "record" not in item and "hidden" not in str(item) and "mine" in str(item)
 
 
-async def test_an_atomic_create_that_is_held_in_part_makes_nothing(ann: MemberSession, device: Devices, new_id: NewId, store: Store) -> None:
+async def test_an_atomic_create_that_is_held_in_part_makes_nothing(ann: MemberSession, device: Devices, new_id: NewId,
+                                                                   store: Store) -> None:
     laptop, note = device(ann), new_id()
     held = await laptop.create("notes", note, {"title": "a", "status": "nonsense"}, atomic=True)
     assert held.outcome == "held"

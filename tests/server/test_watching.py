@@ -127,11 +127,13 @@ def test_an_event_with_a_traceback_is_one_line() -> None:
 
 async def test_metrics_count_routes_and_outcomes_and_name_nobody(client: httpx.AsyncClient) -> None:
     await client.post("/v1/push", json=PUSH)
+    made = await client.post("/v1/records/notes", json={"fields": {}})
+    assert made.status_code == 201
     await client.get("/nowhere")
     await client.post("/v1/auth/login", json={"email": "a@x", "password": "wrong"})
     text = (await client.get("/metrics")).text
     assert 'holdfast_request_seconds_count{method="POST",route="/v1/push",status="200"} 1.0' in text
-    assert 'holdfast_mutations_total{outcome="applied"} 1.0' in text and 'holdfast_sign_ins_total{result="not_signed_in"} 1.0' in text
+    assert 'holdfast_mutations_total{outcome="applied"} 2.0' in text and 'holdfast_sign_ins_total{result="not_signed_in"} 1.0' in text
     assert "holdfast_sockets 0.0" in text and "holdfast_mutations_waiting 0.0" in text and "holdfast_writer_starts 0.0" in text
     assert not re.search(r"\bt1\b|a@x|hf_|nowhere|r1\b", text)
 

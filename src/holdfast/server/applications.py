@@ -67,6 +67,7 @@ def _handler(full_name: str, called: Action, status: int) -> Handler:
                 raise Malformed(f"The argument {name[:50]!r} is there twice, with two values.", field=name[:50])
             arguments[name] = value
         found = await call.store.action(call.caller, full_name, arguments, mutation_id=mutation_id)
+        call.services.metrics.count("mutations", found["outcome"])
         headers = [(b"idempotent-replayed", b"true")] if found["outcome"] == "duplicate" else []
         return Answer(body=found["reply"] if found["reply"] is not None else b"null", status=status, headers=headers)
     return call_action

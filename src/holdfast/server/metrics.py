@@ -88,7 +88,7 @@ class Metrics(Collector):
 
 
 COUNTERS: Mapping[str, tuple[str, str]] = {
-    "mutations": ("Mutations answered, by outcome.", "outcome"),
+    "mutations": ("Mutations of devices, changes over REST and calls of actions that were answered, by outcome.", "outcome"),
     "sign_ins": ("Attempts to sign in, by result.", "result"),
     "socket_messages": ("Messages sent to sockets.", ""),
     "sockets_closed": ("Sockets closed by the server, by reason.", "reason"),

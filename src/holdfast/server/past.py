@@ -36,26 +36,26 @@ async def name_version(call: Call) -> Answer:
     body = call.given(forms.NameVersion)
     if not body.name.strip() or len(body.name) > _VERSION_NAME_MAX:
         raise InvalidValue(f"A version's name has 1 to {_VERSION_NAME_MAX} characters.", field="/name")
-    return saved(await call.store.name_version(call.caller, call.collection.name, call.record_id, body.rev, body.name,
-                                               mutation_id=call.mutation_id))
+    return saved(call, await call.store.name_version(call.caller, call.collection.name, call.record_id, body.rev, body.name,
+                                                     mutation_id=call.mutation_id))
 
 
 async def restore(call: Call) -> Answer:
     body = call.given(forms.Restore)
-    return saved(await call.store.restore(call.caller, call.collection.name, call.record_id, body.rev, paths=body.paths,
-                                          mutation_id=call.mutation_id))
+    return saved(call, await call.store.restore(call.caller, call.collection.name, call.record_id, body.rev, paths=body.paths,
+                                                mutation_id=call.mutation_id))
 
 
 async def undo(call: Call) -> Answer:
     body = call.given(forms.Undo)
-    return saved(await call.store.undo(call.caller, call.collection.name, call.record_id, device_id=body.device_id, seq=body.seq,
-                                       mutation_id=call.mutation_id))
+    return saved(call, await call.store.undo(call.caller, call.collection.name, call.record_id, device_id=body.device_id, seq=body.seq,
+                                             mutation_id=call.mutation_id))
 
 
 async def redo(call: Call) -> Answer:
     body = call.given(forms.Redo)
-    return saved(await call.store.redo(call.caller, call.collection.name, call.record_id, device_id=body.device_id,
-                                       mutation_id=call.mutation_id))
+    return saved(call, await call.store.redo(call.caller, call.collection.name, call.record_id, device_id=body.device_id,
+                                             mutation_id=call.mutation_id))
 
 
 def rev_of(value: str) -> int:

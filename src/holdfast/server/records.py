@@ -59,8 +59,9 @@ def if_match(call: Call) -> int | None:
     return int(found.group(1)) if found.group(1) else None
 
 
-def saved(result: Result, *, created: bool = False, location: str | None = None) -> Answer:
+def saved(call: Call, result: Result, *, created: bool = False, location: str | None = None) -> Answer:
     """The answer to a change. Raises the refusal, where there is one."""
+    call.services.metrics.count("mutations", result.outcome)
     raise_refusal(result)
     outcome = result.first_outcome if result.outcome == "duplicate" and result.first_outcome else result.outcome
     status = 202 if outcome == "held" else 201 if created and outcome == "applied" else 200
@@ -87,7 +88,8 @@ async def create_record(call: Call) -> Answer:
     collection = call.collection.name
     result = await call.store.create(call.caller, collection, body.fields, record_id=body.id, mutation_id=call.mutation_id)
     record: RecordView = result.record or {}
-    return saved(result, created=True, location=f"{call.base_path}/v1/records/{collection}/{record['id']}" if "id" in record else None)
+    location = f"{call.base_path}/v1/records/{collection}/{record['id']}" if "id" in record else None
+    return saved(call, result, created=True, location=location)
 
 
 async def get_record(call: Call) -> Answer:
@@ -106,17 +108,17 @@ async def change_record(call: Call) -> Answer:
         raise InvalidValue("A change has either fields or ops.", field="/fields", hint="Send one of the two.")
     result = await call.store.change(call.caller, call.collection.name, call.record_id, fields=body.fields, ops=body.ops, base=body.base,
                                      if_match=if_match(call), mutation_id=call.mutation_id, atomic=body.atomic)
-    return saved(result)
+    return saved(call, result)
 
 
 async def delete_record(call: Call) -> Answer:
     result = await call.store.delete(call.caller, call.collection.name, call.record_id, if_match=if_match(call),
                                      mutation_id=call.mutation_id)
-    return saved(result)
+    return saved(call, result)
 
 
 async def undelete_record(call: Call) -> Answer:
-    return saved(await call.store.undelete(call.caller, call.collection.name, call.record_id, mutation_id=call.mutation_id))
+    return saved(call, await call.store.undelete(call.caller, call.collection.name, call.record_id, mutation_id=call.mutation_id))
 
 
 async def records_since(call: Call) -> Answer:

@@ -28,7 +28,7 @@ async def inbox_item(call: Call) -> Answer:
 
 async def resolve(call: Call) -> Answer:
     resolution = resolution_of(call.given(forms.Resolve))
-    return saved(await call.store.resolve(call.caller, call.record_id, resolution, mutation_id=call.mutation_id))
+    return saved(call, await call.store.resolve(call.caller, call.record_id, resolution, mutation_id=call.mutation_id))
 
 
 def resolution_of(body: forms.Resolve) -> Resolution:

@@ -12,6 +12,8 @@ from benchmarks.machine import CpuUse
 
 __all__ = ["Figure", "Ground", "Sample"]
 
+DISTURBED_SHARE = 0.10
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -65,6 +67,11 @@ class Figure:
         return self.value <= self.goal if self.at_most else self.value >= self.goal
 
     @property
+    def verdict(self) -> str:
+        """`met`, `missed`, or `disturbed`: missed while others used so much of the machine that it proves nothing."""
+        return "met" if self.met else "disturbed" if self.others > DISTURBED_SHARE else "missed"
+
+    @property
     def per_fdatasync(self) -> float:
         return self.value / self.fdatasyncs
 
@@ -92,13 +99,13 @@ class Figure:
         facts = ", ".join(f"{name} {number(self.fact(name))}" for name in self.samples[0].facts)
         costs = ", ".join(f"{name} {cores:.2f} cores" for name, cores in self.cores().items())
         ratio = f"; {self.per_fdatasync:.2f} × fdatasync/s" if self.durable and not self.at_most else ""
-        return (f"{'met ' if self.met else 'MISSED'} {self.name}: {number(self.value)} {self.unit}, {aim}{ratio}"
-                f"\n       {facts}{'; ' if facts else ''}fdatasync {number(self.fdatasyncs)}/s; {costs}; others {self.others:.0%}")
+        return (f"{self.verdict:9} {self.name}: {number(self.value)} {self.unit}, {aim}{ratio}"
+                f"\n          {facts}{'; ' if facts else ''}fdatasync {number(self.fdatasyncs)}/s; {costs}; others {self.others:.0%}")
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "value": round(self.value, 3), "unit": self.unit, "target": self.target,
                 "goal_on_this_disk": round(self.goal, 3),
-                "met": self.met, "at_most": self.at_most, "durable": self.durable, "fdatasyncs_per_s": round(self.fdatasyncs),
+                "verdict": self.verdict, "at_most": self.at_most, "durable": self.durable, "fdatasyncs_per_s": round(self.fdatasyncs),
                 "per_fdatasync": round(self.per_fdatasync, 3), "loop_ms": round(self.loop_ms, 2), "others": round(self.others, 3),
                 "cores": self.cores(), "cpu_us_each": self.microseconds(), "samples": [asdict(sample) for sample in self.samples]}
 

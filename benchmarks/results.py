@@ -35,7 +35,8 @@ def _page(began: datetime, machine: dict[str, Any], figures: Sequence[Figure]) -
         "",
         "Targets of durable rates hold for a disk of 5,000 fdatasync/s and scale with it below that; the disk was probed beside each run.",
         "`loop` is the CPU time of a fixed loop in Python (how fast a core was at that moment; it doubles while neighbours are busy),",
-        "`others` what else took of the machine's CPU in the worst repetition, the hypervisor included. Over 10 % a figure is a floor.",
+        "`others` what else took of the machine's CPU in the worst repetition, the hypervisor included.",
+        "Over 10 % a figure is a floor, and a target that is not reached is marked `disturbed`: it proves nothing.",
         "",
         "| | figure | measured | target here | fdatasync/s | per fdatasync | loop | others |",
         "|---|---|---|---|---|---|---|---|",
@@ -46,7 +47,8 @@ def _page(began: datetime, machine: dict[str, Any], figures: Sequence[Figure]) -
 def _row(figure: Figure) -> str:
     bound = "≤" if figure.at_most else "≥"
     ratio = f"{figure.per_fdatasync:.2f}" if figure.durable and not figure.at_most else ""
-    return (f"| {'met' if figure.met else '**missed**'} | {figure.name} | **{number(figure.value)}** {figure.unit} "
+    verdict = "met" if figure.met else f"**{figure.verdict}**"
+    return (f"| {verdict} | {figure.name} | **{number(figure.value)}** {figure.unit} "
             f"| {bound} {number(figure.goal)} | {number(figure.fdatasyncs)} | {ratio} | {figure.loop_ms:.1f} ms | {figure.others:.0%} |")
 
 

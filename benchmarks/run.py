@@ -67,7 +67,7 @@ def main(only: tuple[str, ...], seconds: float, repeat: int, patience: float, me
             for figure in MEASUREMENTS[name](bench):
                 click.echo(figure.line())
                 figures.append(figure)
-    missed = [figure.name for figure in figures if not figure.met]
+    missed = [f"{figure.name} ({figure.verdict})" for figure in figures if not figure.met]
     if not keep_results:
         write_results(RESULTS, began, machine, figures)
         click.echo(f"Written to {RESULTS.relative_to(PROJECT)}.")

@@ -107,7 +107,7 @@ async def tables(subject: Subject) -> Finding:
     if wrong:
         return bad(f"Newer than the log: {'; '.join(wrong[:PROBLEMS_MAX])}.",
                    "Run `holdfast verify`; the file was changed from outside, or put together from two copies.")
-    return ok("none is")
+    return ok("no record is newer than its log")
 
 
 @check("clock", "The machine's clock is set, and not behind what was already saved.", needs="database")

@@ -61,14 +61,13 @@ class FrameWriter:
         self._protocol.transport.abort()
 
 
-class _SocketProtocol(WebSocketsSansIOProtocol):
-    settings: Settings
-    _write_timer: asyncio.TimerHandle | None = None
+class _ReadersExpected(asyncio.Protocol):
+    """Cuts off a client that reads nothing for `write_seconds_max` while something waits for it."""
 
-    async def run_asgi(self) -> None:
-        extensions: dict[str, object] = self.scope["extensions"]  # type: ignore[assignment]
-        extensions[FRAMES] = FrameWriter(self)
-        await super().run_asgi()
+    settings: Settings
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _write_timer: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -89,14 +88,19 @@ class _SocketProtocol(WebSocketsSansIOProtocol):
             self._write_timer = None
 
 
-class _HttpProtocol(HttpToolsProtocol):
-    settings: Settings
+class _SocketProtocol(_ReadersExpected, WebSocketsSansIOProtocol):
+    async def run_asgi(self) -> None:
+        extensions: dict[str, object] = self.scope["extensions"]  # type: ignore[assignment]
+        extensions[FRAMES] = FrameWriter(self)
+        await super().run_asgi()
+
+
+class _HttpProtocol(_ReadersExpected, HttpToolsProtocol):
     _head_bytes = 0
     _head_complete = True
     _body_complete = True
     _refusal: HoldfastError | None = None
     _arrival_timer: asyncio.TimerHandle | None = None
-    _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -107,7 +111,6 @@ class _HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
-        self._stop_write_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -201,21 +204,6 @@ class _HttpProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(TooSlow("The request did not arrive in time."))
-
-    # -- clients that do not read ---------------------------------------------------------------------------------------
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.settings.write_seconds_max, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stop_write_timer()
-
-    def _stop_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
 
 
 def _raw_problem(error: HoldfastError) -> bytes:

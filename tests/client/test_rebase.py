@@ -17,7 +17,7 @@ from holdfast.core.entry import Entry, Mutation, Row
 from holdfast.core.facts import Context
 from holdfast.core.messages import Change
 from holdfast.core.ops import CreateOp, Op, SpliceOp
-from holdfast.core.rebase import Ground, Pending, came_back, entry_of, follow, show, showing, without
+from holdfast.core.rebase import Ground, Pending, Step, came_back, entry_of, follow, show, showing, without
 from holdfast.core.schema import Schema
 from holdfast.core.waiting import shape
 from holdfast.engine.views import change_of
@@ -179,8 +179,21 @@ def _fields() -> dict[str, Any]:
 
 
 def test_work_behind_a_change_that_is_dropped_is_made_as_if_it_had_never_been() -> None:
-    line = [(splice(0, 0, "dropped "), False, True), (splice(8, 0, "kept"), True, True), (splice(12, 0, "!"), True, True)]
+    line = [Step(splice(0, 0, "dropped "), mine=False), Step(splice(8, 0, "kept"), mine=True), Step(splice(12, 0, "!"), mine=True)]
     assert without(line, COLLECTION) == [splice(0, 0, "kept"), splice(4, 0, "!")]
+
+
+def test_work_behind_a_frozen_change_is_made_on_what_the_server_will_have_of_it() -> None:
+    typed = splice(8, 0, "abc")
+    steps = [Step(splice(0, 0, "dropped "), mine=False), Step(typed, mine=True, frozen=typed), Step(splice(9, 1, ""), mine=True)]
+    frozen, behind = without(steps, COLLECTION, {"notes": ""})
+    assert frozen == typed
+    text = "\0" * 8 + "abc"
+    (op,) = behind
+    assert isinstance(op, SpliceOp)
+    for at, deleted, inserted in op.edits:
+        text = text[:at] + inserted + text[at + deleted:]
+    assert text == "\0" * 8 + "ac", "the character that was deleted before the person's eyes is the one that goes"
 
 
 @given(seed=st.integers(0, 2**32))
@@ -194,7 +207,7 @@ def test_own_typing_without_others_keeps_every_own_character_in_order(seed: int)
         new = "".join(chr(letter + i) for i in range(rng.randint(0, 3)))
         letter += len(new)
         mine = rng.random() < 0.6
-        line.append((splice(at, gone, new), mine, True))
+        line.append(Step(splice(at, gone, new), mine=mine))
         own += [new] if mine else []
         text = text[:at] + new + text[at + gone:]
     alone = ""

@@ -18,7 +18,7 @@ from holdfast.testing.asgi import AsgiTransport, Fault
 __all__ = ["QUICK", "Folder", "Note", "World", "world"]
 
 QUICK = ReplicaSettings(hold_ms=5, hold_ms_max=20, backoff_seconds=0.01, backoff_seconds_max=0.05, connect_seconds_max=2.0,
-                        answer_seconds_max=0.5, poll_seconds=0.05, shared=False, disk_retry_seconds=0.05)
+                        answer_seconds_max=0.5, poll_seconds=0.05, right_seconds=0.2, shared=False, disk_retry_seconds=0.05)
 """Waits short enough to wait for."""
 
 

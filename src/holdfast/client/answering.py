@@ -23,7 +23,7 @@ from holdfast.client.outbox import ACTIONS, Answer, Key, OutboxRow, answer_of, m
 from holdfast.client.replica_store import Line, ReceiptRow
 from holdfast.core.entry import ForkedFrom
 from holdfast.core.messages import Problem, Result
-from holdfast.core.rebase import without
+from holdfast.core.rebase import Step, without
 
 __all__ = ["Lanes", "Outcome", "mark_sent", "refuse_row", "take_answers", "take_new_id"]
 
@@ -207,7 +207,7 @@ def refuse_row(device: Device, row: OutboxRow, problem: Problem) -> None:
 
 def _made_anew(device: Device, row: OutboxRow, behind: Sequence[OutboxRow]) -> list[OutboxRow]:
     collection = device.schema.collections[row.collection]
-    ops = without([(device.pending(row).mutation.ops, False, True), *((one.made.ops, True, True) for one in behind)], collection)
+    ops = without([Step(row.made.ops, mine=False), *(Step(one.made.ops, mine=True) for one in behind)], collection)
     after, forked_from = row.made.after, row.made.forked_from
     made: list[OutboxRow] = []
     for old, own in zip(behind, ops, strict=True):

@@ -69,8 +69,8 @@ DOES: Final[Mapping[State, str]] = MappingProxyType({
     State.RECOVERING: "looks for the last shared entry, undoes what the server lacks",
     State.BACKING_OFF: "waits before it connects again",
     State.FAILING: "waits before it connects again; the status says so",
-    State.SIGNED_OUT: "keeps edits, waits for a token",
-    State.DENIED: "keeps edits, waits for a person",
+    State.SIGNED_OUT: "keeps edits, waits for a token; asks once a minute whether there is one",
+    State.DENIED: "keeps edits, waits for the right to come back; asks once a minute",
 })
 
 _S, _E = State, Event
@@ -93,8 +93,8 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType({
     _S.RECOVERING: {**_LEAVING, **_TROUBLE, _E.NEEDS_SNAPSHOT: _S.SNAPSHOT, _E.REBUILT: _S.CONNECTING},
     _S.BACKING_OFF: {**_LEAVING, **_WAITING},
     _S.FAILING: {**_LEAVING, **_WAITING},
-    _S.SIGNED_OUT: {**_LEAVING, _E.SIGNED_IN: _S.CONNECTING, _E.RETRY_NOW: _S.CONNECTING},
-    _S.DENIED: {**_LEAVING, _E.SIGNED_IN: _S.CONNECTING, _E.RETRY_NOW: _S.CONNECTING},
+    _S.SIGNED_OUT: {**_LEAVING, **_WAITING},
+    _S.DENIED: {**_LEAVING, **_WAITING},
 })
 
 

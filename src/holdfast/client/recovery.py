@@ -26,7 +26,7 @@ from holdfast.core.entry import Row
 from holdfast.core.errors import HoldfastError
 from holdfast.core.facts import Context
 from holdfast.core.ops import Op, SpliceOp
-from holdfast.core.rebase import show, undone, without
+from holdfast.core.rebase import Step, show, undone, without
 
 __all__ = ["forget_history", "rewind"]
 
@@ -110,7 +110,7 @@ def _put_back(device: Device, key: Key, past: _Past | None, since: int) -> tuple
     stood = device.pulled(key) if past is None else past.row
     base = None if stood is None else f"{stood.last}.{stood.last_prefix}"
     rows = [*(_row_of(one) for one in own), *lane]
-    ops = without(_line(device, key, lost, lane), device.schema.collections[key[0]])
+    ops = without(_steps(device, key, lost, lane), device.schema.collections[key[0]], None if stood is None else stood.fields)
     made = [_as_put_back(row, own_ops, base) for row, own_ops in zip(rows, ops, strict=True)]
     device.store.put_context(key, None)
     first = made[0]
@@ -125,22 +125,20 @@ def _row_of(one: Kept) -> OutboxRow:
                      state="acknowledged", made=one.sent)
 
 
-def _line(device: Device, key: Key, lost: Sequence[Kept], lane: Sequence[OutboxRow]) -> list[tuple[Sequence[Op], bool, bool]]:
+def _steps(device: Device, key: Key, lost: Sequence[Kept], lane: Sequence[OutboxRow]) -> list[Step]:
     """The record's past since the shared entry: what others did, what was one's own, and what is pending as it would be applied now."""
-    line: list[tuple[Sequence[Op], bool, bool]] = []
+    steps: list[Step] = []
     for one in lost:
         if not one.own or one.sent is None:
-            line.append((one.change.ops, False, True))
-        elif one.held:
-            line.append((_with_texts(one.sent.ops, one.held), True, False))
-        elif one.change.outcome == "held" and not one.change.ops:
-            line.append((one.sent.ops, True, False))
+            steps.append(Step(one.change.ops, mine=False))
+        elif one.change.outcome == "held":
+            steps.append(Step(_with_texts(one.sent.ops, one.held or ()), mine=True, applied=False))
         else:
-            line.append((_with_texts(one.sent.ops, one.change.ops), True, True))
+            steps.append(Step(_with_texts(one.sent.ops, one.change.ops), mine=True))
     expected = show(device.ground(key), [device.pending(row) for row in lane], device.device_id, device.actor_id, device.showing, 0).rebased
     for row, ops in zip(lane, expected, strict=True):
-        line.append((_with_texts(row.made.ops, ops), True, True))
-    return line
+        steps.append(Step(_with_texts(row.made.ops, ops), mine=True, frozen=row.made.ops if row.state == "sent" else None))
+    return steps
 
 
 def _with_texts(sent: Sequence[Op], applied: Sequence[Op]) -> list[Op]:

@@ -13,6 +13,7 @@ class ReplicaSettings:
     hold_ms_max: int = 2_000                    # and after the first one at the latest
     backoff_seconds: float = 1.0                # bound of the first wait before a retry; doubled each time, drawn from 0 to the bound
     backoff_seconds_max: float = 60.0
+    right_seconds: float = 60.0                 # how often to ask again after "not signed in" or "forbidden"
     connect_seconds_max: float = 10.0
     answer_seconds_max: float = 60.0            # a push that is not answered by then is sent again
     silence_seconds_max: float = 60.0           # a socket that says nothing so long is dead; the server's heartbeats come every 15 s

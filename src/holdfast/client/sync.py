@@ -152,6 +152,7 @@ class Sync:
             State.CONNECTING: self._connect, State.CATCHING_UP: self._serve, State.POLLING: self._poll,
             State.SNAPSHOT: self._rebuilding.take_snapshot, State.RECOVERING: self._rebuilding.recover,
             State.BACKING_OFF: self._back_off, State.FAILING: self._back_off,
+            State.SIGNED_OUT: self._wait_for_right, State.DENIED: self._wait_for_right,
         }.get(state)
 
     # -- what is done in each state ---------------------------------------------------------------------------------------
@@ -250,6 +251,10 @@ class Sync:
         self._on_state()
         await self.device.runtime.sleep(seconds)
         self.retry_at = None
+        return Event.WAITED
+
+    async def _wait_for_right(self) -> Event:
+        await self.device.runtime.sleep(self.settings.right_seconds)
         return Event.WAITED
 
     # -- the file's other processes ---------------------------------------------------------------------------------------

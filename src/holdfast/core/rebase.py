@@ -15,7 +15,7 @@ Rules of the file.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -36,7 +36,7 @@ from holdfast.core.schema import Collection, Field, Schema, Stamped
 from holdfast.core.waiting import change_of, gather, pass_over, past_identical, skipped_as_identical, taken_back, text_fields
 
 __all__ = [
-    "EXPECTED", "Ground", "Pending", "View", "advance", "came_back", "entry_of", "follow", "held_splices", "show", "showing", "undone",
+    "EXPECTED", "Ground", "Pending", "Step", "View", "advance", "came_back", "entry_of", "follow", "held_splices", "show", "showing", "undone",
     "without",
 ]
 
@@ -267,40 +267,81 @@ def held_splices(sent: Sequence[Op], change: Change) -> list[SpliceOp]:
 # -- work that has to be made anew -------------------------------------------------------------------------------------------
 
 
-def without(line: Iterable[tuple[Sequence[Op], bool, bool]], collection: Collection) -> list[list[Op]]:
-    """Own changes as they would have been made had what is dropped never been.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of a record's past, as it was made on everything before it. `mine`: an own one, to be made anew; others are dropped.
+    `applied`: the next step was made with it in place (one that was held or refused is not). `frozen`: an own one that cannot be made anew,
+    because it may have arrived: what the server then has of it, whatever it was made on."""
 
-    `line`: (ops, mine, applied) in the order of a record's past. Others' (`mine` False) are dropped; own ones come back transformed past
-    the inverses of what was dropped before them; an own one that was not `applied` (held, refused, only pending) is not in the state
-    the next one was made on, unless it is pending. Only texts depend on what stood before; every other op stays as it is.
+    ops: Sequence[Op]
+    mine: bool
+    applied: bool = True
+    frozen: Sequence[Op] | None = None
+
+
+def without(steps: Iterable[Step], collection: Collection, stood: Mapping[str, Any] | None = None) -> list[list[Op]]:
+    """Own changes as they would have been made had what is dropped never been: those of `steps` that are `mine`, in order, each
+    transformed past the inverses of what was dropped before it. Frozen ones come back as they are.
+
+    `stood`: the record's fields before the first step; needed where a step is frozen. Only texts depend on what stood before; every
+    other op stays as it is.
     """
-    names = {"/" + name: str(collection.fields[name].default or "") for name in text_fields(collection)}
-    dropped: dict[str, TextChange] = {path: [] for path in names}       # from the own past alone to the whole one
+    pasts = {"/" + name: _TextPast(name, str(collection.fields[name].default or ""), stood) for name in text_fields(collection)}
     made: list[list[Op]] = []
-    for ops, mine, applied in line:
+    for step in steps:
         kept: list[Op] = []
-        for op in ops:
-            if isinstance(op, SpliceOp) and op.path in dropped:
-                change = text.from_edits(op.edits)
-                if mine:
-                    own, dropped[op.path] = _own_past(dropped[op.path], change, applied=applied)
-                    kept.append(SpliceOp(op.path, text.to_edits(own)))
-                else:
-                    dropped[op.path] = text.compose(dropped[op.path], change)
-            elif not mine and isinstance(op, CreateOp):
-                for path, default in names.items():
-                    dropped[path] = text.compose(dropped[path], change_of([op], path[1:], default))
+        for at, op in enumerate(step.ops):
+            past = pasts.get(getattr(op, "path", ""))
+            if isinstance(op, SpliceOp) and past is not None:
+                frozen = None if step.frozen is None else step.frozen[at]
+                kept.append(past.take(op, step, frozen if isinstance(frozen, SpliceOp) else None))
             else:
+                if isinstance(op, CreateOp):
+                    for one in pasts.values():
+                        one.create(op, mine=step.mine)
                 kept.append(op)
-        if mine:
-            made.append(kept)
+        if step.mine:
+            made.append(list(step.frozen) if step.frozen is not None else kept)
     return made
 
 
-def _own_past(dropped: TextChange, change: TextChange, *, applied: bool) -> tuple[TextChange, TextChange]:
-    """(`change`, made on the whole past, as made on the own past alone; what leads from there to the whole past now)"""
-    inverse = text.invert_shape(dropped)
-    back, own = text.transform(inverse, change, True)
-    whole = text.invert_shape(back)
-    return own, whole if applied else text.compose(whole, text.invert_shape(change))
+class _TextPast:
+    """One text, as it went with everything (`whole`) and as it goes with the own changes alone (`own`); `dropped` leads from the one to
+    the other. The texts themselves are followed only where something is frozen."""
 
+    def __init__(self, name: str, default: str, stood: Mapping[str, Any] | None) -> None:
+        self.name, self.default = name, default
+        self.dropped: TextChange = []
+        self.own = self.whole = "" if stood is None else str(stood.get(name) or "")
+
+    def create(self, op: CreateOp, *, mine: bool) -> None:
+        change = change_of([op], self.name, self.default)
+        self.whole = _fitted(self.default, change)
+        if mine:
+            self.own = self.whole
+        else:
+            self.dropped = text.compose(self.dropped, change)
+
+    def take(self, op: SpliceOp, step: Step, frozen: SpliceOp | None) -> SpliceOp:
+        change = text.from_edits(op.edits)
+        if not step.mine:
+            self.dropped = text.compose(self.dropped, change)
+            self.whole = _fitted(self.whole, change)
+            return op
+        back, own = text.transform(text.invert_shape(self.dropped), change, True)
+        after = text.invert_shape(back)
+        self.dropped = after if step.applied else text.compose(after, text.invert_shape(change))
+        if step.applied:
+            self.whole = _fitted(self.whole, change)
+        if frozen is None:
+            self.own = _fitted(self.own, own)
+            return SpliceOp(op.path, text.to_edits(own))
+        self.own = _fitted(self.own, text.from_edits(frozen.edits))
+        self.dropped = text.from_edits(text.diff(self.own, self.whole))
+        return frozen
+
+
+def _fitted(now: str, change: TextChange) -> str:
+    """`now` after `change`, stretched where the change reaches further."""
+    missing = text.span(change) - len(now)
+    return text.apply(now + text.PLACEHOLDER * missing if missing > 0 else now, change)

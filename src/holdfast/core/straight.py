@@ -61,21 +61,22 @@ def _admits(rule: Rule, columns: dict[str, Any], facts: Facts) -> bool:
 def _applied(before: dict[str, Any], ops: list[Op], collection: Collection, limits: Limits) -> tuple[dict[str, Any], list[Op], list[Op]]:
     """(fields after `ops`, the ops with their values in canonical form, their inverse in the order to be applied). Raises _NotStraight,
     or what a check raises."""
-    fields = dict(before)
+    fields, declared = dict(before), collection.fields
     taken = ops
     undo: list[Op] = []
     for place, op in enumerate(ops):
-        field = collection.fields.get(op.path[1:]) if isinstance(op, SetOp | SpliceOp) else None
+        if type(op) is not SetOp and type(op) is not SpliceOp:
+            raise _NotStraight
+        field = declared.get(op.path[1:])
         if field is None or field.stamped is not None:
             raise _NotStraight
-        name = field.name
-        if isinstance(op, SpliceOp):
+        if type(op) is SpliceOp:
             undo.append(_typed(fields, op, field, limits))
             continue
-        assert isinstance(op, SetOp)
+        assert type(op) is SetOp
         value = _set_value(op, field, collection, limits)
-        undo.append(SetOp(op.path, fields.get(name)))
-        fields[name] = value
+        undo.append(SetOp(op.path, fields.get(field.name)))
+        fields[field.name] = value
         if value is not op.value:
             taken = [*taken[:place], SetOp(op.path, value), *taken[place + 1:]]
     undo.reverse()
@@ -86,7 +87,7 @@ def _set_value(op: SetOp, field: Field, collection: Collection, limits: Limits) 
     """The value to stand in the field. Raises _NotStraight, or what makes the value unfit."""
     kind = field.kind
     if (kind is _TEXT or kind is _REF or kind is _COUNTER or kind is _SET or field.immutable or op.restated
-            or any(field.name in unique.fields for unique in collection.unique)):
+            or (collection.unique and any(field.name in unique.fields for unique in collection.unique))):
         raise _NotStraight
     value = normalise(op.value, limits=limits, path=op.path)
     if kind is _JSON and isinstance(value, str):

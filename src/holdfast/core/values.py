@@ -220,6 +220,12 @@ def normalise(value: Any, *, limits: Limits, path: str = "") -> Any:
     at most `json_depth_max` levels and `json_bytes_max` canonical bytes; a bare string at most `text_code_points_max` (its field may
     take less). Raises InvalidValue or LimitExceeded, naming the place, never the value.
     """
+    kind = type(value)
+    if kind is str:
+        if value.isascii() and "\0" not in value and len(value) <= limits.text_code_points_max:
+            return value
+    elif value is None or kind is bool or (kind is int and -INTEGER_MAX <= value <= INTEGER_MAX):
+        return value
     try:
         if not isinstance(value, dict | list | tuple):
             result = _normal_scalar(value)

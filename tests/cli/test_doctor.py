@@ -189,3 +189,12 @@ def test_a_damaged_file_is_told_without_a_traceback(folder: Folder) -> None:
     done = folder.result("doctor")
     assert done.exit_code == 1
     assert "BAD" in done.stdout and "Traceback" not in done.output
+
+
+def test_where_there_is_no_database_nothing_is_called_in_order(tmp_path: Path) -> None:
+    """The wrong folder, say: what was not looked at is not said to be well."""
+    empty = Folder(tmp_path / "empty")
+    empty.path.mkdir(mode=0o700)
+    states = {one["check"]: one["state"] for one in empty.facts("doctor")["checks"]}
+    assert (states["folder"], states["integrity"], states["log"], states["tables"]) == ("ok", "skip", "skip", "skip")
+    assert "All is in order" not in empty.run("doctor")

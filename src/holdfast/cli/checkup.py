@@ -24,15 +24,16 @@ from holdfast.storage.folder import DATABASE_NAME
 from holdfast.storage.protocol import Reader
 from holdfast.storage.sqlite import SqliteStorage
 
-__all__ = ["Check", "Finding", "State", "Subject", "bad", "check", "examine", "look", "ok", "reading"]
+__all__ = ["Check", "Finding", "State", "Subject", "bad", "check", "examine", "look", "ok", "reading", "skip"]
 
-State = Literal["ok", "look", "bad"]
+State = Literal["ok", "look", "bad", "skip"]
 Needs = Literal["nothing", "folder", "database"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`ok`: as it should be. `look`: works, but somebody should see to it. `bad`: a promise is broken or will be."""
+    """`ok`: as it should be. `look`: works, but somebody should see to it. `bad`: a promise is broken or will be. `skip`: there was
+    nothing to look at, and nothing is known."""
 
     state: State
     found: str
@@ -49,6 +50,10 @@ def look(found: str, to_do: str) -> Finding:
 
 def bad(found: str, to_do: str) -> Finding:
     return Finding(state="bad", found=found, to_do=to_do)
+
+
+def skip(found: str) -> Finding:
+    return Finding(state="skip", found=found)
 
 
 def flush_seconds(folder: Path, runtime: Runtime) -> float:
@@ -132,9 +137,9 @@ def check(name: str, about: str, *, needs: Needs = "folder") -> Callable[[CheckF
 async def examine(one: Check, subject: Subject) -> Finding:
     """Run one check. What it raises is what it found."""
     if one.needs != "nothing" and not subject.folder.is_dir():
-        return ok("there is no folder yet")
+        return skip("there is no folder yet")
     if one.needs == "database" and not (subject.folder / DATABASE_NAME).exists():
-        return ok("there is no database yet")
+        return skip("there is no database yet")
     try:
         return await one.run(subject)
     except HoldfastError as error:

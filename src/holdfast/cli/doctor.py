@@ -20,7 +20,7 @@ from holdfast.storage.sqlite import SqliteStorage
 
 __all__ = ["CHECKS", "diagnosis", "doctor"]
 
-MARKS = {"ok": "ok", "look": "LOOK", "bad": "BAD"}
+MARKS = {"ok": "ok", "look": "LOOK", "bad": "BAD", "skip": "-"}
 CHECKS: Final = (*FOLDER_CHECKS, *DATABASE_CHECKS)
 
 
@@ -66,4 +66,9 @@ def _plain(facts: dict[str, Any]) -> Iterator[str]:
             yield f"{one['check']}: {one['to_do']}"
     if facts["sizes"]:
         yield "bytes: " + ", ".join(f"{part} {size:,}" for part, size in facts["sizes"].items())
-    yield "All is in order." if facts["healthy"] else "Something is not in order: see above."
+    if not facts["healthy"]:
+        yield "Something is not in order: see above."
+    elif any(one["state"] == "skip" for one in facts["checks"]):
+        yield "Nothing is wrong with what there is; the checks marked - had nothing to look at."
+    else:
+        yield "All is in order."

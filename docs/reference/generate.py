@@ -126,7 +126,8 @@ def commands_below(group: click.Group, *above: str) -> Iterator[tuple[tuple[str,
 def checks_page() -> str:
     lines = ["# Checks of `holdfast doctor`", "", MADE, "",
              "Each says what it found, and what to do. `ok`: as it should be. `look`: it works, but somebody should see to it. `bad`: a",
-             "promise is broken, or will be; then the exit code is 1. `skip`: there was nothing to look at. Nothing is changed, and a server may run.", "",
+             "promise is broken, or will be; then the exit code is 1. `skip`: there was nothing to look at. Nothing is changed, and a",
+             "server may be running meanwhile.", "",
              "| check | what it is about |", "|---|---|", *(f"| {one.name} | {one.about} |" for one in CHECKS)]
     return "\n".join([*lines, ""])
 

@@ -115,7 +115,8 @@ def type_everything(run: Run) -> None:
         for thread in threads:
             thread.join(0.1)
         if len(run.sizes) == 1 and len(run.board.acknowledged) * 2 > run.saves:
-            run.sizes.append(log_size(run.server, run.board))
+            with run.board.still():
+                run.sizes.append(log_size(run.server, run.board))
         if sys.stderr.isatty() or time.monotonic() - shown > LINE_EVERY_SECONDS:
             shown = time.monotonic()
             show_progress(run, shown - began)

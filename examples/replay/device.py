@@ -11,7 +11,8 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -49,6 +50,8 @@ class Board:
     acknowledged: dict[str, Acknowledged] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     stopped: bool = False
+    paused: bool = False
+    sending: int = 0
 
     def acknowledge(self, mutation_id: str, seq: int, outcome: str) -> None:
         with self.changed:
@@ -64,6 +67,32 @@ class Board:
             self.changed.wait_for(lambda: self.stopped or ids(device, number) in self.acknowledged)
             if self.stopped:
                 raise ReplayFailed("Another device stopped.")
+
+    @contextmanager
+    def one_push(self) -> Iterator[None]:
+        """Around each push: it waits while somebody measures."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.paused)
+            self.sending += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.sending -= 1
+                self.changed.notify_all()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nobody sends meanwhile, so that what was acknowledged and what is on the disk are of one moment."""
+        with self.changed:
+            self.paused = True
+            self.changed.wait_for(lambda: self.sending == 0)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.paused = False
+                self.changed.notify_all()
 
     def stop(self) -> None:
         with self.changed:
@@ -144,22 +173,27 @@ class Device:
             self._trouble.raise_if_failed()
             sent = self._outbox[:self._batch]
             self._trouble.before_push()
-            reply = self._call("POST", "/v1/push", {"device_id": self.device_id, "now": time.time_ns() // 1_000_000, "mutations": sent},
-                               drop_reply=self._trouble.drops_reply())
-            if reply is None:
+            with self._board.one_push():
+                arrived = self._push(sent, drop_reply=self._trouble.drops_reply())
+            if not arrived:
                 failures += 1
                 self._back_off(failures)
                 continue
             failures = 0
-            self._read_results(sent, reply["results"])
             del self._outbox[:len(sent)]
             self._pushes += 1
             if self._trouble.repeats_push():
-                again = self._call("POST", "/v1/push", {"device_id": self.device_id, "mutations": sent})
-                if again is not None:
-                    self._read_results(sent, again["results"], duplicates_only=True)
+                self._push(sent, again=True)
 
-    def _read_results(self, sent: list[dict[str, Any]], results: list[dict[str, Any]], *, duplicates_only: bool = False) -> None:
+    def _push(self, sent: list[dict[str, Any]], *, drop_reply: bool = False, again: bool = False) -> bool:
+        """Whether an answer came. `again`: these are acknowledged already, so each must be a duplicate."""
+        body = {"device_id": self.device_id, "now": time.time_ns() // 1_000_000, "mutations": sent}
+        reply = self._call("POST", "/v1/push", body, drop_reply=drop_reply)
+        if reply is not None:
+            self._read_results(sent, reply["results"], duplicates_only=again)
+        return reply is not None
+
+    def _read_results(self, sent: list[dict[str, Any]], results: list[dict[str, Any]], *, duplicates_only: bool) -> None:
         if [result["mutation_id"] for result in results] != [mutation["mutation_id"] for mutation in sent]:
             raise ReplayFailed("The results are not those of the mutations sent, in order.")
         for result in results:

@@ -42,7 +42,7 @@ async def list_records(sight: Sight, collection_name: str, query: ListQuery, lim
     limit = max(1, min(query.limit, limits.page_records_max))
     rows = await sight.reader.page(sight.tenant_id, Query(
         collection=collection_name, rule=collection.read, actor=sight.actor, filters=query.filters, sort=query.sort, after=after,
-        limit=limit + 1, include_deleted=query.include_deleted))
+        limit=limit + 1, include_deleted=query.include_deleted, bookkeeping=False))
     opened = [sight.secrecy.open_row(row) for row in rows[:limit]]
     records = [record_view(row) for row in opened]
     await include_children(sight, collection, records, query.include)
@@ -111,7 +111,7 @@ async def include_children(sight: Sight, parent: Collection, records: Sequence[R
     for name in names:
         child, field = _child(sight, parent, name.removesuffix(COUNT))
         query = Query(collection=child.name, rule=child.read, actor=sight.actor, filters=(Filter(field.name, "in", ids),),
-                      limit=CHILDREN_MAX + 1)
+                      limit=CHILDREN_MAX + 1, bookkeeping=False)
         if name.endswith(COUNT):
             counts = await sight.reader.counts(sight.tenant_id, query, field.name) if ids else {}
             for record in records:

@@ -58,7 +58,8 @@ def _resume_at(after: str | None) -> tuple[str | None, str | None]:
 async def _page(sight: Sight, name: str, after: str | None, pending: Mapping[str, str | None]) -> list[dict[str, Any]]:
     collection = sight.collection(name)
     rows = await sight.reader.page(sight.tenant_id, Query(collection=name, rule=collection.read, actor=sight.actor, limit=PAGE_RECORDS,
-                                                          after=None if after is None else (after,), include_deleted=True))
+                                                          after=None if after is None else (after,), include_deleted=True,
+                                                          bookkeeping=False))
     views = [record_view(sight.secrecy.open_row(row)) for row in rows]
     if not pending:
         return views

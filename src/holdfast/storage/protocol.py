@@ -73,6 +73,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
     include_deleted: bool = False
     only_deleted: bool = False
+    bookkeeping: bool = True                    # False: the rows may lack what only the writer asks for (last_device, last_mutation,
+                                                # last_foreign, stamp), which makes a page of them a sixth cheaper
 
 
 class Writes(msgspec.Struct, kw_only=True):

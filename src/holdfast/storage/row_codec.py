@@ -20,6 +20,9 @@ from holdfast.storage.layout import BOOKKEEPING, Column, Table, quoted, table_of
 
 __all__ = ["RowCodec", "codecs_of"]
 
+_WRITERS_OWN: Final = frozenset({"last_device", "last_mutation", "last_foreign", "stamp"})
+"""What nobody but the writer asks for."""
+
 _KEY: Final = '"tenant_id" = ? AND "id" = ?'
 
 
@@ -76,6 +79,7 @@ class RowCodec:
         self.indexed = _several([1 + place for place in heavy])         # the same of a row as selected
         self.has_uniques = any(index.unique for index in table.indexes)
         self.columns = ", ".join(quoted(name) for name in ("id", *written))
+        self.shown_columns = ", ".join(quoted(name) for name in ("id", *written) if name not in _WRITERS_OWN)
         name = quoted(table.name)
         self.select = f"SELECT {self.columns} FROM {name} WHERE {_KEY}"
         places, taken = ", ".join("?" * (2 + len(written))), ", ".join(f"{quoted(one)} = excluded.{quoted(one)}" for one in written)
@@ -91,6 +95,12 @@ class RowCodec:
                    deleted=bool(deleted), rev=rev, last=last, last_prefix="" if prefix is None else f"{prefix:08x}",
                    last_device="" if device is None else label(device), last_mutation="" if mutation is None else unpacked_id(mutation),
                    last_foreign=foreign, stamp=stamp)
+
+    def decode_shown(self, raw: tuple[Any, ...]) -> Row:
+        """The row of `shown_columns`, without what only the writer asks for."""
+        contract, deleted, rev, last, prefix = raw[self._bookkeeping_at:]
+        return Row(collection=self._name, id=raw[0], fields=self._fields_of(raw), copied=self._copied_of(raw), contract=contract,
+                   deleted=bool(deleted), rev=rev, last=last, last_prefix="" if prefix is None else f"{prefix:08x}")
 
     def encode(self, row: Row, number: Callable[[str], int]) -> list[SqlValue]:
         """The values of `columns` but the id. `number`: the number of a text."""

@@ -37,9 +37,13 @@ class SqliteRows(SqliteBase):
 
     async def page(self, tenant: str, query: Query) -> list[Row]:
         codec = self.codecs[query.collection]
-        sql, values = page_sql(codec.columns, tenant, query, checked(codec.collection, query), codec.table)
+        columns = codec.columns if query.bookkeeping else codec.shown_columns
+        sql, values = page_sql(columns, tenant, query, checked(codec.collection, query), codec.table)
+        found = self.connection.execute(sql, values).fetchall()
+        if not query.bookkeeping:
+            return list(map(codec.decode_shown, found))
         text = self.numbers.text
-        return [codec.decode(raw, text) for raw in self.connection.execute(sql, values).fetchall()]
+        return [codec.decode(raw, text) for raw in found]
 
     async def counts(self, tenant: str, query: Query, by: str) -> dict[str, int]:
         codec = self.codecs[query.collection]

@@ -112,6 +112,15 @@ class RowCases(Subject):
                     after = (*(getattr(last, name) if name in ("rev", "id") else last.fields[name] for name, _ in sort), last.id)
                 assert joined == whole and len(set(whole)) == 30, sort
 
+    async def test_a_page_without_bookkeeping_shows_the_same_records(self) -> None:
+        async with self.opened() as storage:
+            await Log().save_rows(storage, *(task(number, rank=number, status="open") for number in range(5)))
+            async with storage.reader() as reader:
+                whole, shown = [await reader.page(TENANT, query(bookkeeping=bookkeeping)) for bookkeeping in (True, False)]
+            told = [[(row.id, row.fields, row.copied, row.contract, row.deleted, row.rev, row.last, row.last_prefix) for row in rows]
+                    for rows in (whole, shown)]
+            assert told[0] == told[1] and len(shown) == 5
+
     async def test_filters(self) -> None:
         async with self.opened() as storage:
             await Log().save_rows(

@@ -17,7 +17,7 @@ import httpx
 from holdfast.model.keys import new_master_key
 from tests.proof.witness import VARIABLE, Mark
 
-__all__ = ["EmbeddedHost", "Host", "Lost", "ServedHost", "Turned", "memory_of"]
+__all__ = ["EmbeddedHost", "Host", "Lost", "ServedHost", "Turned", "is_running", "memory_of"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MASTER_KEY = new_master_key(lambda count: b"h" * count)
@@ -283,6 +283,10 @@ class ServedHost:
         client, self.client = self.client, None
         if client is not None:
             await client.aclose()
+
+
+def is_running(process_id: int) -> bool:
+    return Path(f"/proc/{process_id}").exists()
 
 
 def memory_of(process_id: int) -> int:

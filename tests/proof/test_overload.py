@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.proof.hosts import ServedHost, memory_of
+from tests.proof.hosts import ServedHost, is_running, memory_of
 from tests.proof.typists import Typists, judge
 from tests.proof.world import named_id
 
@@ -110,4 +110,4 @@ async def test_a_server_whose_writer_hangs_still_ends_when_it_is_asked_to(tmp_pa
         answer = await asyncio.gather(waiting, return_exceptions=True)
     assert isinstance(answer[0], httpx.HTTPError) or answer[0].status_code == 503
     await host.wait(30)
-    assert time.monotonic() - began < 25 and not Path(f"/proc/{writer}").exists()
+    assert time.monotonic() - began < 25 and not is_running(writer)

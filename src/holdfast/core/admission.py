@@ -37,6 +37,9 @@ class Refused:
 
 
 _ALONE: Final = (CreateOp, DeleteOp, UndeleteOp)
+_TEXTS_REACHED: Final = 4
+"""What a device sees of a text may be longer than a text may be, while what makes it so is not yet refused or held."""
+
 _KINDS: Final = {SpliceOp: Kind.TEXT, AddOp: Kind.COUNTER, IncludeOp: Kind.SET, ExcludeOp: Kind.SET}
 ADMITTED: Final = Admitted()
 
@@ -81,7 +84,8 @@ def problem_with(mutation: Mutation, schema: Schema) -> Problem | None:
         if collection is None:
             found = ("malformed", f"There is no collection {mutation.collection[:64]!r}.", "collection")
         else:
-            found = _key_problem(mutation, collection) or next(filter(None, (_op_problem(op, collection) for op in mutation.ops)), None)
+            found = _key_problem(mutation, collection) or next(
+                filter(None, (_op_problem(op, collection, schema.limits) for op in mutation.ops)), None)
     if found is None:
         return None
     code, detail, field = found
@@ -119,7 +123,7 @@ def _key_problem(mutation: Mutation, collection: Collection) -> tuple[str, str, 
     return None
 
 
-def _op_problem(op: Op, collection: Collection) -> tuple[str, str, str] | None:
+def _op_problem(op: Op, collection: Collection, limits: Limits) -> tuple[str, str, str] | None:
     if isinstance(op, _ALONE):
         return None
     path = op.path
@@ -136,10 +140,18 @@ def _op_problem(op: Op, collection: Collection) -> tuple[str, str, str] | None:
         return "malformed", f"{op.__struct_config__.tag} is not for {path[1:64]}, which is of kind {field.kind.value}.", path
     if field is None and "/" in path[1:]:
         return "malformed", f"{op.__struct_config__.tag} works on a whole field.", path
-    return _edit_problem(op) if isinstance(op, SpliceOp) else None
+    return _edit_problem(op, limits) if isinstance(op, SpliceOp) else None
 
 
-def _edit_problem(op: SpliceOp) -> tuple[str, str, str] | None:
-    if any(at < 0 or deleted < 0 for at, deleted, _ in op.edits):
-        return "malformed", "Offsets and counts of an edit are whole numbers from 0.", op.path
+def _edit_problem(op: SpliceOp, limits: Limits) -> tuple[str, str, str] | None:
+    """A change is as large as what it deletes, also where it is held and its inverse kept: no edit reaches further than any text."""
+    reach, deleted_in_all = _TEXTS_REACHED * limits.text_code_points_max, 0
+    for at, deleted, inserted in op.edits:
+        if at < 0 or deleted < 0:
+            return "malformed", "Offsets and counts of an edit are whole numbers from 0.", op.path
+        reach += len(inserted)
+        deleted_in_all += deleted
+        if at + deleted > reach or deleted_in_all > reach:
+            most = f"{limits.text_code_points_max:,}"
+            return "limit", f"The edits reach further than any text: {op.path[1:64]} has at most {most} characters.", op.path
     return None

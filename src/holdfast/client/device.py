@@ -9,8 +9,8 @@ Rules of the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from holdfast.core import clock, position
 from holdfast.core.entry import Entry, ForkedFrom, Row
 from holdfast.core.errors import HoldfastError, StorageCorrupt, WorldError
 from holdfast.core.ops import Op
-from holdfast.core.rebase import EXPECTED, Ground, Pending, View, advance, entry_of, show, showing
+from holdfast.core.rebase import Ground, Pending, View, advance, entry_of, show, showing
 from holdfast.core.schema import Schema
 from holdfast.engine.memory import Newest
 from holdfast.model.contracts import upcast_mutation, upcast_row
@@ -63,6 +63,7 @@ class Device:
         self._grounds: dict[Key, Ground] = {}
         self._joinable: set[str] = set()
         self._clock = 0
+        self._silent = False
 
     # -- what the file holds ----------------------------------------------------------------------------------------------
 
@@ -100,8 +101,20 @@ class Device:
         """Whether a transaction is open: what wants one of its own waits."""
         return self.file.in_transaction
 
+    @contextmanager
+    def silently(self) -> Iterator[None]:
+        """What happens within is told once, at the end."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+            self.tell(None)
+
     def tell(self, keys: set[Key] | None) -> None:
         """These records may look different now (None: any)."""
+        if self._silent:
+            return
         for listener in list(self.on_changed):
             listener(keys)
 
@@ -159,7 +172,7 @@ class Device:
             since: list[Entry] = []
             lane = self.lanes.get(key, ())
             if lane:
-                oldest = min(EXPECTED if row.made.elsewhere else row.base_seq or 0 for row in lane)
+                oldest = min(row.base_seq or 0 for row in lane)
                 since = [entry_of(one.change, one.undo) for one in self.store.kept_of_record(key, oldest, others_only=True)]
             ground = Ground(row, since, context)
             if lane:
@@ -179,13 +192,13 @@ class Device:
         return view
 
     def pending(self, row: OutboxRow) -> Pending:
-        """A row of the outbox as the view is made from it: under the present contract; with a base of another history as it was typed."""
+        """A row of the outbox as the view is made from it: under the present contract."""
         mutation = mutation_of(row)
         collection = self.schema.collections[row.collection]
         if mutation.contract != collection.contract:
             with suppress(HoldfastError):   # the server holds what does not fit; until then it is shown as it was made
                 mutation = upcast_mutation(mutation, collection)
-        return Pending(mutation, EXPECTED if row.made.elsewhere else row.base_seq, row.made.stamp)
+        return Pending(mutation, row.base_seq, row.made.stamp)
 
     def keys(self, collection: str) -> set[Key]:
         """Records with own work, of one collection."""

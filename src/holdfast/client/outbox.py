@@ -49,7 +49,7 @@ class Made(msgspec.Struct, kw_only=True, omit_defaults=True):
     seen: int = 0                   # the newest row of the outbox that process had applied
     resent: bool = False            # put back after a reset: the server may know the id with its first content
     first: Made | None = None       # that first content
-    elsewhere: bool = False         # `base` is of a history that the server no longer has
+    elsewhere: bool = False         # `base` is of a history that the server no longer has (only while that is repaired)
     arguments: Any = None           # of an action call
 
 

@@ -1,9 +1,8 @@
 """Building the replica anew: a snapshot, and the way back to a server that was restored from an older backup.
 
 **Another history.** The newest kept entry that the server still has is found by a binary search over cursors. What was pulled after it is
-undone by the exact inverses, and own mutations from there on go back into the outbox, before what is pending. Then everything up to the
-server's head is pulled as usual: own mutations that the server still has (or has again) come back and leave the outbox; what is left is
-sent again, made anew on the shared state (`recovery`). What may have been sent and was never answered keeps its content.
+undone by the exact inverses, everything the server has since is taken in, and own mutations that are not among it are put back into the
+outbox, made anew on the shared state. All of that is fetched first and done in one transaction (`recovery`): a person may go on typing.
 """
 
 from __future__ import annotations
@@ -11,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from holdfast.client.device import Device
 from holdfast.client.machine import Event
-from holdfast.client.recovery import forget_history, rewind
-from holdfast.client.taking import begin_snapshot, end_snapshot, take_page, take_snapshot_lines
+from holdfast.client.outbox import Key
+from holdfast.client.recovery import recover, recover_unshared, worked_on
+from holdfast.client.taking import begin_snapshot, end_snapshot, take_snapshot_lines
 from holdfast.client.transport import Unreachable
 from holdfast.client.wire import Wire
-from holdfast.core.messages import PullReply
+from holdfast.core.messages import Change, PullReply
 
 __all__ = ["Rebuilding", "needs_snapshot"]
 
 LINES_AT_ONCE: Final = 500
 PENDING_NAMED_MAX: Final = 4_000
+RECORDS_ASKED_MAX: Final = 200
 
 
 def outdated(device: Device) -> list[str]:
@@ -86,18 +89,24 @@ class Rebuilding:
     # -- another history --------------------------------------------------------------------------------------------------
 
     async def recover(self) -> Event:
-        """After `reset: history`. Raises Unreachable, HoldfastError; then it is begun again."""
+        """After `reset: history`. Raises Unreachable, HoldfastError; then nothing was done, and it is begun again."""
         device = self._device
-        if not device.meta.get("rewound"):
-            floor = device.meta.get("floor")
-            shared = await self._shared([*([floor] if floor else []), *device.store.kept_positions()])
-            if shared is None:
-                forget_history(device)
-                return Event.NEEDS_SNAPSHOT
-            rewind(device, shared)
-        await self._pull_all()
-        device.put_meta(rewound=False)
+        floor = device.meta.get("floor")
+        shared = await self._shared([*([floor] if floor else []), *device.store.kept_positions()])
+        if shared is None:
+            recover_unshared(device, await self._as_they_stand(worked_on(device)))
+            return Event.NEEDS_SNAPSHOT
+        recover(device, shared, await self._pages(shared))
         return Event.REBUILT
+
+    async def _as_they_stand(self, keys: list[Key]) -> dict[Key, list[Change] | None]:
+        """All changes that the server has of these records; None: none that this person may see."""
+        found: dict[Key, list[Change] | None] = {}
+        for at in range(0, len(keys), RECORDS_ASKED_MAX):
+            for line in await self._wire.records([(*key, None) for key in keys[at:at + RECORDS_ASKED_MAX]]):
+                changes = line.get("changes")
+                found[line["collection"], line["id"]] = None if changes is None else msgspec.convert(changes, list[Change])
+        return found
 
     async def _shared(self, positions: list[str]) -> str | None:
         """The newest of these positions (rising) that the server's history has; None: not even the oldest."""
@@ -116,13 +125,14 @@ class Rebuilding:
         return await self._wire.pull(cursor, collections=list(device.schema.collections), contracts=contracts, device_id=device.device_id,
                                      limit=limit)
 
-    async def _pull_all(self) -> None:
+    async def _pages(self, cursor: str) -> list[PullReply]:
+        """Everything the server has after a cursor."""
+        pages: list[PullReply] = []
         more = True
         while more:
-            start = self._device.meta.get("cursor")
-            reply = await self._pull(start)
-            if reply.reset == "history":
-                self._device.put_meta(rewound=False)
+            reply = await self._pull(cursor)
+            if reply.reset is not None:
                 raise Unreachable("The server's history has changed again.")
-            take_page(self._device, reply, start=start)
-            more = reply.more
+            pages.append(reply)
+            cursor, more = reply.cursor, reply.more
+        return pages

@@ -181,15 +181,19 @@ class ReplicaFile:
 
     @contextmanager
     def writing(self, doing: str) -> Iterator[apsw.Connection]:
-        """One durable transaction: committed and synced when the block ends, undone if it raises. Raises WorldErrors."""
+        """One durable transaction: committed and synced when the block ends, undone if it raises. Inside another it is a part of that.
+        Raises WorldErrors."""
         connection = self.connection
+        if self.in_transaction:
+            yield connection
+            return
         with self.translated(doing):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:
+                if self.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
 

@@ -134,8 +134,8 @@ class ReplicaStore:
 
     def put_records(self, rows: Iterable[Row], sweep: int) -> None:
         self._file.connection.executemany(_PUT_RECORD, [
-            (row.collection, row.id, row.last, row.last_prefix, row.rev, int(row.deleted), row.contract, row.stamp, sweep, _text(row.fields))
-            for row in rows])
+            (row.collection, row.id, row.last, row.last_prefix, row.rev, int(row.deleted), row.contract, row.stamp, sweep,
+             _text(row.fields)) for row in rows])
 
     def drop_record(self, key: Key) -> None:
         self._run("DELETE FROM records WHERE collection = ? AND id = ?", key)

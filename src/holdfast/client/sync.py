@@ -160,8 +160,6 @@ class Sync:
     async def _connect(self) -> Event:
         await self.wire.token()
         self.device.take_in_others()
-        if self.device.meta.get("rewound"):
-            return Event.RESET_HISTORY
         if needs_snapshot(self.device):
             return Event.NEEDS_SNAPSHOT
         try:

@@ -36,8 +36,8 @@ from holdfast.core.schema import Collection, Field, Schema, Stamped
 from holdfast.core.waiting import change_of, gather, pass_over, past_identical, skipped_as_identical, taken_back, text_fields
 
 __all__ = [
-    "EXPECTED", "Ground", "Pending", "Step", "View", "advance", "came_back", "entry_of", "follow", "held_splices", "show", "showing", "undone",
-    "without",
+    "EXPECTED", "Ground", "Pending", "Step", "View", "advance", "came_back", "entry_of", "follow", "held_splices", "show", "showing",
+    "undone", "without",
 ]
 
 EXPECTED: Final = 1 << 60

@@ -22,13 +22,13 @@ from holdfast.engine.feed import FeedSubscription
 from holdfast.engine.opening import open_store
 from holdfast.engine.session import MemberSession
 
-__all__ = ["Blocking", "open_store_blocking"]
+__all__ = ["Blocking", "LoopThread", "open_store_blocking"]
 
 CROSSED = (MemberSession, Accounts, FeedSubscription)
 """What comes back as something to call on: wrapped in turn. Everything else comes back as it is."""
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop that runs in a thread until `stop`."""
 
     def __init__(self) -> None:
@@ -68,9 +68,10 @@ class _LoopThread:
 class Blocking:
     """Stands for an object of the other thread: its methods block until they are done, its asynchronous iterators are plain ones."""
 
-    def __init__(self, target: Any, thread: _LoopThread) -> None:
+    def __init__(self, target: Any, thread: LoopThread, crossed: tuple[type, ...] = CROSSED) -> None:
         self._target = target
         self._thread = thread
+        self._classes = crossed
 
     def __repr__(self) -> str:
         return f"Blocking({self._target!r})"
@@ -93,8 +94,8 @@ class Blocking:
         return self._plain(self._target)
 
     def _crossed(self, value: Any) -> Any:
-        if isinstance(value, CROSSED):
-            return Blocking(value, self._thread)
+        if isinstance(value, self._classes):
+            return Blocking(value, self._thread, self._classes)
         if isinstance(value, AsyncIterator):
             return self._plain(value)
         return value
@@ -112,7 +113,7 @@ class Blocking:
 @contextmanager
 def open_store_blocking(path: str | os.PathLike[str] | None = None, **options: Any) -> Iterator[Any]:
     """As `open_store`, with the same options and errors; every method of the store and of what it gives is called without `await`."""
-    thread = _LoopThread()
+    thread = LoopThread()
     thread.start()
     try:
         opened = open_store(path, **options)

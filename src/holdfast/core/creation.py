@@ -81,7 +81,7 @@ def create_ops(working: Working, op: CreateOp) -> list[Op]:
             if field is None:
                 working.leave("invalid", SetOp(path, value), waits=True, path=path, message=f"There is no field {name[:64]!r}.", mine=value)
         elif field.kind is Kind.TEXT and isinstance(value, str):
-            if name not in working.texts:
+            if name not in working.texts and value != field.default:
                 made.append(SpliceOp(path, [(0, 0, value)] if field.default == "" else [(0, len(field.default), value)]))
         elif field.kind is Kind.COUNTER and isinstance(value, int):
             made.append(AddOp(path, value - field.default))

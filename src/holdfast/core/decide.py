@@ -273,20 +273,23 @@ def _shown(working: Working, op: Op) -> Any:
 
 
 def _make_atomic(working: Working, ops: Sequence[Op]) -> None:
-    """All or none: what would have applied waits beside what is held."""
+    """All or none: what would have applied waits beside what is held. Everything is held anew, in order, so that texts are composed as
+    they were typed."""
     held = [part for part in working.unapplied if part.waits]
-    waiting_ops = [part.op for part in held]
-    rest = [op for op in ops if op not in waiting_ops]
     working.fields, working.ops, working.undo = (working.row.fields if working.row is not None else {}), [], []
-    working.unapplied, working.merged = held, False
-    working.closes = set()
-    for op in rest:
+    working.unapplied, working.merged = [], False
+    working.closes, working.texts, working.held_texts = set(), {}, {}
+    for op in ops:
+        part = next((part for part in held if part.op == op), None)
         field = working.collection.fields.get(op.path[1:]) if isinstance(op, SpliceOp) else None
         if field is not None and isinstance(op, SpliceOp):
-            working.texts.pop(field.name, None)
-            hold_text(working, op, field, "atomic", "Another part of this change waits for a decision.")
+            other = "Another part of this change waits for a decision."
+            hold_text(working, op, field, *((part.reason, part.message) if part is not None else ("atomic", other)))
+        elif part is not None:
+            working.unapplied.append(part)
         else:
             working.leave("atomic", op, waits=True, path=getattr(op, "path", None), mine=_shown(working, op))
+    working.unapplied.extend(part for part in held if part.op not in ops and not isinstance(part.op, SpliceOp))
 
 
 # -- after: the entry and the views ----------------------------------------------------------------------------------------

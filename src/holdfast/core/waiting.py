@@ -159,7 +159,8 @@ def _touches(entry: Entry, texts: Iterable[_Rebuilding]) -> bool:
     """Whether an own entry makes the context row complete up to its seq: it changed a text, or its create met one that stood."""
     sent = entry.ops if entry.sent is None else entry.sent
     if sent and isinstance(sent[0], CreateOp):
-        return any(change_of(sent, one.name, one.default) for one in texts)
+        whole = any(part.waits and isinstance(part.op, CreateOp) for part in entry.unapplied)
+        return not whole and any(change_of(sent, one.name, one.default) for one in texts)
     return any(isinstance(op, SpliceOp) for op in (*sent, *entry.ops))
 
 
@@ -178,17 +179,26 @@ class _Rebuilding:
         base = entry.base or 0
         self.waiting = [other for other in self.waiting if other.seq > base]
         sent = entry.ops if entry.sent is None else entry.sent
+        held = [part.op for part in entry.unapplied if part.waits]
+        if any(isinstance(op, CreateOp) for op in held):
+            return                          # what a held create gives waits with it, and touches no text that stands
         whole = change_of(sent, self.name, self.default)
-        if whole and skipped_as_identical(entry, self.name):
+        if whole and skipped_as_identical(entry, self.name) and not self._was_held(sent[0], held):
             self.waiting = past_identical(self.waiting, whole)
             return
-        held = [part.op for part in entry.unapplied if part.waits]
         for op in sent:
             change = change_of([op], self.name, self.default)
-            if isinstance(op, SpliceOp) and op.path == "/" + self.name and op in held:
+            if self._was_held(op, held):
                 self.waiting = taken_back(self.waiting, change, self.device_id, entry.seq)
             elif change:
                 self.waiting = pass_over(self.waiting, change, self.device_id)[0]
+
+    def _was_held(self, op: Op, held: Sequence[Op | None]) -> bool:
+        """Whether this op of an own mutation was held as far as it is about this text. A create that met the record is held as a splice."""
+        path = "/" + self.name
+        if isinstance(op, CreateOp):
+            return any(isinstance(part, SpliceOp) and part.path == path for part in held)
+        return isinstance(op, SpliceOp) and op.path == path and op in held
 
 
 def taken_back(waiting: Sequence[Waiting], change: TextChange, device_id: str, seq: int) -> list[Waiting]:

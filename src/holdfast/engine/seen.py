@@ -49,7 +49,7 @@ async def seen_of(ground: Ground, mutation: Mutation, key: Key, row: Row | None,
         return Seen(base=base, stamp=row.stamp)
     same_history = base is not None or mutation.base is None
     number = base or 0
-    if row is None or not readable:
+    if row is None or (not readable and not number):
         last = ground.lasts.get((device_id, *key))
         return Seen(base=base, same_history=same_history, stamp=0 if last is None else last.stamp)
     if same_history and _saw_all(row, device_id, number) and mutation.forked_from is None:

@@ -19,7 +19,7 @@ from holdfast.core.access import Actor, All
 from holdfast.core.entry import Entry, Row
 from holdfast.core.errors import HoldfastError
 from holdfast.core.facts import Context
-from holdfast.core.ops import CreateOp, SetOp, UnsetOp
+from holdfast.core.ops import SetOp, UnsetOp
 from holdfast.core.schema import Collection
 from holdfast.core.waiting import rebuild, shape, text_fields
 from holdfast.engine.ground import is_pseudo
@@ -258,12 +258,10 @@ async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collectio
 
 
 def _without_context(entry: Entry, texts: set[str]) -> bool:
-    """Whether the log does not say what its device's context is after the entry: a forked device began with another's, what was typed into
-    a record that might not be seen has none, of a text that was set whole only the finer op, as applied, is kept, and of a create or an
-    atomic change that was held not what became of its texts."""
+    """Whether the log does not say what its device's context is after the entry: a forked device began with another's, what was typed on no
+    base into a record that might not be seen has none, and of a text that was set whole only the finer op, as applied, is kept."""
     sent = entry.ops if entry.sent is None else entry.sent
-    return (entry.forked_from is not None or any(part.reason == "unavailable" for part in entry.unapplied)
-            or (entry.outcome == "held" and (entry.atomic or any(isinstance(op, CreateOp) for op in sent)))
+    return (entry.forked_from is not None or (not entry.base and any(part.reason == "unavailable" for part in entry.unapplied))
             or any(isinstance(op, SetOp | UnsetOp) and op.path in texts for op in sent))
 
 

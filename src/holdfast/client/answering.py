@@ -4,7 +4,7 @@ A result marks its row and moves neither base nor cursor nor view. Refusals are 
 
 | code | what the device does |
 |---|---|
-| `out_of_order` | sends the record's line again from its first row; if the server has lost what it once acknowledged, it pulls first |
+| `out_of_order` | sends the record's line again from its first row; if it is the first, pulls; if that does not help, as `forked` |
 | `rate` | lets the record wait for as long as it was told |
 | `forked` | the outbox was copied: has everything answered that may have arrived, then takes a new id |
 | any other | final: the row leaves the line, what stands behind it is made anew |
@@ -25,11 +25,12 @@ from holdfast.core.entry import ForkedFrom
 from holdfast.core.messages import Problem, Result
 from holdfast.core.rebase import Step, without
 
-__all__ = ["Lanes", "Outcome", "mark_sent", "refuse_row", "take_answers", "take_new_id"]
+__all__ = ["Lanes", "Outcome", "mark_sent", "refuse_row", "take_answers", "take_back", "take_new_id"]
 
 _encode: Final = msgspec.json.Encoder().encode
 
 ORDER_WAIT_SECONDS: Final = 1.0
+ORDER_TRIES_MAX: Final = 3
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class Lanes:
             if key in stopped or key[0] == ACTIONS:
                 continue
             is_held_back = row.state == "unsent" and (forking or not ripe(row, now_ms, hold_ms, hold_ms_max))
-            if is_held_back or self.waits_until.get(key, 0.0) > monotonic or _is_known_forked(row):
+            if is_held_back or self.waits_until.get(key, 0.0) > monotonic or _is_known_refused(row):
                 stopped.add(key)
                 continue
             body = _encode(mutation_of(row))
@@ -75,11 +76,23 @@ class Lanes:
             size += len(body) + 1
         return rows, bodies
 
+    def is_lost(self, device: Device, row: OutboxRow) -> bool:
+        """Whether the server has said so often that it lacks what stands before the first row of a line that it will not find it."""
+        if first_unanswered(device, row) is not row:
+            return False
+        self.disordered[row.key] = self.disordered.get(row.key, 0) + 1
+        return self.disordered[row.key] > ORDER_TRIES_MAX
+
     def next_ripe_ms(self, device: Device, *, now_ms: int, hold_ms: int, hold_ms_max: int) -> int | None:
         """In how many ms the next row becomes ripe; None: none is unsent."""
         left = [max(0, min(row.made.changed_at + hold_ms, row.made.made_at + hold_ms_max) - now_ms)
                 for row in device.by_id.values() if row.state == "unsent"]
         return min(left, default=None)
+
+
+def first_unanswered(device: Device, row: OutboxRow) -> OutboxRow | None:
+    """Where the row's line stands."""
+    return next((one for one in device.lanes.get(row.key, ()) if one.state != "acknowledged"), None)
 
 
 def ripe(row: OutboxRow, now_ms: int, hold_ms: int, hold_ms_max: int) -> bool:
@@ -88,8 +101,8 @@ def ripe(row: OutboxRow, now_ms: int, hold_ms: int, hold_ms_max: int) -> bool:
     return idle >= hold_ms or age >= hold_ms_max or idle < 0 or row.row == 0
 
 
-def _is_known_forked(row: OutboxRow) -> bool:
-    return row.answer is not None and row.answer.error is not None and row.answer.error.code == "forked"
+def _is_known_refused(row: OutboxRow) -> bool:
+    return row.answer is not None and row.answer.error is not None
 
 
 def mark_sent(device: Device, rows: Sequence[OutboxRow]) -> bool:
@@ -154,7 +167,9 @@ def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monoto
     device.meta.update(meta)
     for row, after in replaced:
         row.state, row.answer = after.state, after.answer
-        lanes.waits_until.pop(row.key, None) if after.state == "acknowledged" else None
+        if after.state == "acknowledged":
+            lanes.waits_until.pop(row.key, None)
+            lanes.disordered.pop(row.key, None)
     for row, problem in finals:
         refuse_row(device, row, problem)
         outcome.refused.append(row)
@@ -166,19 +181,32 @@ def _sort_refusal(device: Device, row: OutboxRow, problem: Problem, lanes: Lanes
                   finals: list[tuple[OutboxRow, Problem]], replaced: list[tuple[OutboxRow, OutboxRow]], now: int) -> None:
     if problem.code == "rate":
         lanes.waits_until[row.key] = monotonic + (problem.retry_after or 1)
-    elif problem.code == "out_of_order":
-        lane = device.lanes[row.key]
-        first = next(one for one in lane if one.state != "acknowledged")
-        if first is row:
+    elif problem.code == "out_of_order" and not lanes.is_lost(device, row):
+        if first_unanswered(device, row) is row:
             outcome.must_pull = True
             lanes.waits_until[row.key] = monotonic + ORDER_WAIT_SECONDS
-    elif problem.code == "forked":
+    elif problem.code in ("forked", "out_of_order"):
         answer = Answer(outcome="refused", receipt="refused", error=problem, at=now)
         replaced.append((row, msgspec.structs.replace(row, answer=answer)))
         if not device.meta.get("forking"):
             device.put_meta(forking=True)
     else:
         finals.append((row, problem))
+
+
+def take_back(device: Device, rows: Sequence[OutboxRow]) -> None:
+    """The server has lost what it acknowledged (it was put back to an older state, of which this device had pulled no more): these rows are
+    sent again as they are."""
+    gone = [msgspec.structs.replace(row, state="sent", answer=None) for row in rows]
+    with device.file.writing("taking acknowledgements back"):
+        device.store.change([row for row in gone if row.row])
+        for key in {row.key for row in rows}:
+            first = next(row for row in device.lanes[key] if row in rows)
+            after = first.made.after
+            device.store.set_line(key, None if after is None else Line(after, first.made.device_id or device.device_id, 0))
+    for row in rows:
+        row.state, row.answer = "sent", None
+    device.tell({row.key for row in rows})
 
 
 def refuse_row(device: Device, row: OutboxRow, problem: Problem) -> None:
@@ -224,7 +252,7 @@ def take_new_id(device: Device) -> bool:
     rows = device.unanswered()
     forked: set[Key] = set()
     for row in rows:
-        if _is_known_forked(row):
+        if _is_known_refused(row):
             forked.add(row.key)
         elif row.state == "sent" and row.key not in forked:
             return False

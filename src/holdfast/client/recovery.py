@@ -1,8 +1,7 @@
 """Undoing what a restored server lacks, and putting own work back into the outbox as if what is gone had never been.
 
 Theory. Everything pulled after the last shared entry is undone by its exact inverse, newest first: the records stand as they stood there,
-and
-what the server has since is taken in as usual. Own work since then (pulled, acknowledged, sent, pending) is one line of changes on the
+and what the server has since is taken in as usual. Own work since then (pulled, acknowledged, sent, pending) is one line of changes on the
 shared state, between others' changes that are gone. What of it the server does not have is made anew: transformed past the inverses of
 those others' changes (`core.rebase.without`), with the shared position as its base. `after` needs no repair: all own mutations after
 the shared entry are put back, so the chain is whole.

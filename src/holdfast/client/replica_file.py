@@ -27,7 +27,7 @@ from holdfast.core.errors import (
     WorldError,
 )
 
-__all__ = ["FORMAT", "ReplicaFile", "world_error"]
+__all__ = ["FORMAT", "ReplicaFile", "sync_folder", "world_error"]
 
 FORMAT: Final = 1
 APPLICATION_ID: Final = 0x48464452
@@ -117,7 +117,7 @@ class ReplicaFile:
         with self.translated("opening it"):
             if self._vfs is None and not self.path.exists():
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
             connection = apsw.Connection(str(self.path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, self._vfs)
             self._connection = connection
             try:
@@ -193,7 +193,7 @@ class ReplicaFile:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                if self.in_transaction:
+                if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
 
@@ -231,7 +231,7 @@ class ReplicaFile:
 
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the file's name durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from holdfast.client.answering import take_back
 from holdfast.client.backoff import Backoff
 from holdfast.client.device import Device
 from holdfast.client.identity import check_identity
 from holdfast.client.lease import Lease
 from holdfast.client.machine import Event, Machine, State
+from holdfast.client.outbox import OutboxRow
 from holdfast.client.rebuilding import Rebuilding, needs_snapshot
 from holdfast.client.sending import Sending
 from holdfast.client.session import Session, event_of, reset_of
@@ -22,7 +24,7 @@ from holdfast.client.taking import take_page
 from holdfast.client.transport import ChannelClosed, Unreachable
 from holdfast.client.wire import Presence, Wire
 from holdfast.core.errors import HoldfastError, WorldError
-from holdfast.core.messages import PushReply
+from holdfast.core.messages import PullReply, PushReply
 
 __all__ = ["Sync"]
 
@@ -86,9 +88,7 @@ class Sync:
         device = self.device
         while True:
             try:
-                contracts = {name: one.contract for name, one in device.schema.collections.items()}
-                reply = await self.wire.pull(device.meta.get("cursor"), collections=list(device.schema.collections), contracts=contracts,
-                                             device_id=device.device_id, limit=1)
+                reply = await self._pull(device.meta.get("cursor"), limit=1)
                 if reply.reset is None:
                     return reply.head
             except (Unreachable, HoldfastError) as error:
@@ -161,6 +161,7 @@ class Sync:
         await self.wire.token()
         self.device.take_in_others()
         if needs_snapshot(self.device):
+            await self._check_acknowledged()
             return Event.NEEDS_SNAPSHOT
         try:
             live = await self.wire.live(self.settings.connect_seconds_max)
@@ -170,11 +171,33 @@ class Sync:
         try:
             welcome = await session.greet()
             check_identity(self.device, tenant=welcome.tenant, actor_id=welcome.actor_id)
+            await self._check_acknowledged()
         except BaseException:
             await live.close()
             raise
         self._session = session
         return Event.WELCOMED
+
+    async def _check_acknowledged(self) -> None:
+        """Whether the server still has what it acknowledged. A server that was put back to where this device's cursor stands, or after it,
+        does not look like another one to it; but what it acknowledged since is gone."""
+        device = self.device
+        rows = [row for row in device.by_id.values() if row.state == "acknowledged" and row.answer is not None and row.answer.position]
+        rows.sort(key=lambda row: row.answer.seq if row.answer is not None else 0)
+        lost: list[OutboxRow] = []
+        while rows:
+            position = rows[-1].answer.position if rows[-1].answer is not None else None
+            if (await self._pull(position, limit=1)).reset != "history":
+                break
+            lost.insert(0, rows.pop())
+        if lost:
+            take_back(device, lost)
+
+    async def _pull(self, cursor: str | None, *, limit: int = 1_000) -> PullReply:
+        device = self.device
+        contracts = {name: one.contract for name, one in device.schema.collections.items()}
+        return await self.wire.pull(cursor, collections=list(device.schema.collections), contracts=contracts, device_id=device.device_id,
+                                    limit=limit)
 
     async def _without_socket(self, error: Unreachable) -> Event:
         """A proxy that knows no sockets lets calls through."""
@@ -223,14 +246,13 @@ class Sync:
         while await self.sending.push_due(self._push) or await self.sending.ask():
             continue
         self.sending.must_pull = False
-        contracts = {name: one.contract for name, one in device.schema.collections.items()}
         more = device.failure is None
         while more:
             start = device.meta.get("cursor")
-            reply = await self.wire.pull(start, collections=list(device.schema.collections), contracts=contracts,
-                                         device_id=device.device_id)
+            reply = await self._pull(start)
             if reply.reset is not None:
                 return reset_of(device, reply.reset)
+            await self._check_acknowledged()
             try:
                 take_page(device, reply, start=start)
             except WorldError as error:

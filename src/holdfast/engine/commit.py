@@ -131,7 +131,7 @@ class Commit:
                     await batch.write(writes)
                     grounds.append(judge.ground)
         for ground in grounds:
-            self._remember(ground)
+            ground.remember()
             if ground.seq > ground.start:
                 grown[ground.tenant_id] = ground.seq
 
@@ -210,12 +210,6 @@ class Commit:
             raise Forbidden("This device belongs to another person.", hint="Take a new device id for yourself.")
         device.last_seen = ground.now
         ground.devices[device_id] = device
-
-    def _remember(self, ground: Ground) -> None:
-        for entry in ground.sealed:
-            self._memory.note_prefix(ground.tenant_id, entry.seq, entry.digest[:8])
-        for device_id, device in ground.devices.items():
-            self._memory.devices.put((ground.tenant_id, device_id), (device.actor_id, device.last_seen))
 
     # -- a constraint fired ---------------------------------------------------------------------------------------------
 

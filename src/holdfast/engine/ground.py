@@ -125,11 +125,21 @@ class Ground:
 
     async def load_items(self, keys: Iterable[DeviceKey]) -> None:
         missing = [key for key in dict.fromkeys(keys) if key not in self.items]
-        if missing:
+        if missing and not await self._any_items():
+            self.items.update(dict.fromkeys(missing))
+        elif missing:
             found = await self.batch.items(self.tenant_id, missing)
             for key in missing:
                 item = found.get(key)
                 self.items[key] = None if item is None else self.secrecy.open_item(item)
+
+    async def _any_items(self) -> bool:
+        """Whether anything waits in the tenant's inboxes, but for what this batch has put there: mostly nothing does."""
+        known = self.memory.items_open.get(self.tenant_id)
+        if known is None:
+            known = bool(await self.batch.inbox(self.tenant_id, limit=1))
+            self.memory.items_open.put(self.tenant_id, known)
+        return known
 
     async def load_taken(self, uniques: Iterable[UniqueKey]) -> None:
         missing = [one for one in dict.fromkeys(uniques) if one not in self.taken]
@@ -373,6 +383,18 @@ class Ground:
             erased=self._erased,
             devices=list(self.devices.values()),
         )
+
+    def remember(self) -> None:
+        """All this is committed: what the next batches will ask for goes into the writer's memory."""
+        memory, tenant_id = self.memory, self.tenant_id
+        for entry in self._entries:
+            memory.note_prefix(tenant_id, entry.seq, entry.digest[:8])
+        for device_id, device in self.devices.items():
+            memory.devices.put((tenant_id, device_id), (device.actor_id, device.last_seen))
+        if self._dirty_items:
+            memory.items_open.put(tenant_id, True)
+        elif self._closed_items:
+            memory.items_open.drop(tenant_id)
 
     @property
     def sealed(self) -> Sequence[Entry]:

@@ -85,6 +85,7 @@ class Memory:
         self.devices: Newest[tuple[str, str], tuple[str, int]] = Newest(DEVICES_MAX)
         self.lines: Newest[tuple[str, str, str, str], tuple[tuple[str, int], ...]] = Newest(LINES_MAX)
         self.tenants: Newest[str, Secrecy] = Newest(TENANTS_MAX)
+        self.items_open: Newest[str, bool] = Newest(TENANTS_MAX)                # whether anything waits in the tenant's inboxes
         self.pace = Pace(limits)
         self.doubt = False                      # a constraint fired: look every mutation up
 
@@ -101,3 +102,4 @@ class Memory:
         self.devices.clear()
         self.lines.clear()
         self.tenants.clear()
+        self.items_open.clear()

@@ -48,6 +48,10 @@ class Remembered:
                     mine.clear()
                 mine.update(new)
 
+    def doubt(self) -> None:
+        """A batch failed: perhaps it is committed after all, and then this is no longer so."""
+        self.highest.clear()
+
 
 class Numbers:
     """Looks numbers up, on one connection. None: the name never occurred."""

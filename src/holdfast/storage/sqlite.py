@@ -205,6 +205,7 @@ class SqliteStorage:
                     connection.execute("COMMIT")
                 except BaseException:
                     self._roll_back(connection)
+                    self._remembered.doubt()
                     raise
             new.keep()
             self._failed_before = False

@@ -150,6 +150,7 @@ def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monoto
         after = msgspec.structs.replace(row, state="acknowledged", answer=answer_of(result, now))
         if result.outcome == "refused":
             after.answer = Answer(outcome="applied", receipt="committed", at=now, seq=0)
+            after.made = row.made.first or row.made
         replaced.append((row, after))
         changed.append(after)
         outcome.acknowledged += 1
@@ -166,7 +167,7 @@ def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monoto
         device.store.put_meta(meta)
     device.meta.update(meta)
     for row, after in replaced:
-        row.state, row.answer = after.state, after.answer
+        row.state, row.made, row.answer = after.state, after.made, after.answer
         if after.state == "acknowledged":
             lanes.waits_until.pop(row.key, None)
             lanes.disordered.pop(row.key, None)

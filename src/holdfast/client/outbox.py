@@ -18,7 +18,7 @@ from holdfast.core.messages import Problem, Receipt, Result
 from holdfast.core.ops import AddOp, CreateOp, DeleteOp, Op, SetOp, SpliceOp, UndeleteOp, UnsetOp
 from holdfast.core.rebase import Pending
 
-__all__ = ["ACTIONS", "Answer", "Key", "Made", "OutboxRow", "State", "answer_of", "as_sent_first", "joined", "mutation_of"]
+__all__ = ["ACTIONS", "Answer", "Key", "Made", "OutboxRow", "State", "answer_of", "as_sent", "joined", "mutation_of"]
 
 Key: TypeAlias = tuple[str, str]
 """(collection, record id)"""
@@ -89,9 +89,10 @@ def base_seq(made: Made) -> int | None:
     return None if made.base is None else position.parse(made.base)[0]
 
 
-def as_sent_first(row: OutboxRow) -> Pending:
-    """What the server has, if it has the row: its first content; a base that it does not know counts as none."""
-    made = row.made.first or row.made
+def as_sent(row: OutboxRow) -> Pending:
+    """What the server has, if it has the row. A row that was made anew and not sent since can be there only with its first content; a base
+    of a history that the server does not have counts as none."""
+    made = row.made.first if row.made.first is not None and row.state == "unsent" else row.made
     mutation = mutation_of(msgspec.structs.replace(row, made=made))
     return Pending(mutation, None if made.elsewhere else base_seq(made), made.stamp)
 

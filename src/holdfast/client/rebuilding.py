@@ -96,8 +96,12 @@ class Rebuilding:
         if shared is None:
             recover_unshared(device, await self._as_they_stand(worked_on(device)))
             return Event.NEEDS_SNAPSHOT
-        recover(device, shared, await self._pages(shared))
-        return Event.REBUILT
+        pages, whole = await self._pages(shared)
+        recover(device, shared, pages)
+        if whole:
+            return Event.REBUILT
+        device.put_meta(reset=True)
+        return Event.NEEDS_SNAPSHOT
 
     async def _as_they_stand(self, keys: list[Key]) -> dict[Key, list[Change] | None]:
         """All changes that the server has of these records; None: none that this person may see."""
@@ -125,14 +129,17 @@ class Rebuilding:
         return await self._wire.pull(cursor, collections=list(device.schema.collections), contracts=contracts, device_id=device.device_id,
                                      limit=limit)
 
-    async def _pages(self, cursor: str) -> list[PullReply]:
-        """Everything the server has after a cursor."""
+    async def _pages(self, cursor: str) -> tuple[list[PullReply], bool]:
+        """Everything the server has after a cursor; and whether that is all: where this person's roles changed, a snapshot tells the
+        rest."""
         pages: list[PullReply] = []
         more = True
         while more:
             reply = await self._pull(cursor)
-            if reply.reset is not None:
+            if reply.reset == "history":
                 raise Unreachable("The server's history has changed again.")
+            if reply.reset is not None:
+                return pages, False
             pages.append(reply)
             cursor, more = reply.cursor, reply.more
-        return pages
+        return pages, True

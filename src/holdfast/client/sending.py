@@ -19,7 +19,7 @@ from holdfast.client.taking import take_records
 from holdfast.client.transport import Unreachable
 from holdfast.client.wire import Wire
 from holdfast.core.errors import CallerError, Forbidden, HoldfastError, NotSignedIn, StateError, WorldError
-from holdfast.core.messages import Problem, PushReply
+from holdfast.core.messages import Problem, PushReply, Result
 
 __all__ = ["Push", "Sending"]
 
@@ -108,6 +108,10 @@ class Sending:
         self.head = max(self.head, reply.head)
         outcome = take_answers(self.device, reply.results, self.lanes, self.device.runtime.monotonic())
         self.must_pull |= outcome.must_pull
+
+    def take_acknowledged(self, results: Sequence[Result]) -> int:
+        """Take in results of which none is a refusal; how many rows they were for."""
+        return take_answers(self.device, results, self.lanes, self.device.runtime.monotonic()).acknowledged
 
     def _narrow(self, rows: Sequence[OutboxRow], error: HoldfastError) -> None:
         """A push that is refused as a whole: half of it next time; a mutation that is refused alone is so for good."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.client.device import Device
-from holdfast.client.outbox import Key, OutboxRow, as_sent_first
+from holdfast.client.outbox import Key, OutboxRow, as_sent
 from holdfast.client.replica_store import Before, Kept, Line, ReceiptRow
 from holdfast.core import position
 from holdfast.core.entry import Entry, Row
@@ -121,7 +121,7 @@ class _Page:
         after, undo = followed
         self._keep(change, undo, row, after, collection, mine, now)
         if mine is not None and standing is not None:
-            standing.context = came_back(Ground(row, standing.since, standing.context), as_sent_first(mine), change,
+            standing.context = came_back(Ground(row, standing.since, standing.context), as_sent(mine), change,
                                          mine.made.device_id or self.device.device_id, collection)
             self.contexts.add(key)
             self.finish(mine, change.seq, change.outcome or "applied", change.inbox_id, now)

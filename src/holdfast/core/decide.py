@@ -9,7 +9,6 @@ Source of the rules: DESIGN section 5 and the examples in vectors/decide.json, e
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -356,7 +355,7 @@ def settle(
         return decision
     entry = msgspec.structs.replace(decision.entry, unapplied=[*unapplied, *decision.entry.unapplied],
                                     outcome="held" if decision.entry.outcome == "held" else "merged")
-    return dataclasses.replace(decision, entry=entry)
+    return msgspec.structs.replace(decision, entry=entry)
 
 
 def rewrite_copied(row: Row, copied: Mapping[str, Any], facts: Facts, collection: Collection, mutation_id: str) -> Decision:

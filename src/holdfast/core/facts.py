@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+import msgspec
 
 from holdfast.core.access import Actor
 from holdfast.core.entry import Entry, EntryKind, Item, Request, Row, Waiting
@@ -18,8 +19,7 @@ UniqueKey: TypeAlias = tuple[str, str, tuple[Any, ...]]
 """(collection, unique name, values)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """A device's context row for one record: per Text field the others' entries not yet in its context. `through` is the seq up
     to which it is complete. No row means: no entry of others newer than base came before the device's newest change of a text."""
 
@@ -27,8 +27,7 @@ class Context:
     through: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lookups:
+class Lookups(msgspec.Struct, frozen=True):
     """What must be loaded before `decide`: records referred to, and unique values that may be taken."""
 
     refs: frozenset[Key] = frozenset()
@@ -36,8 +35,7 @@ class Lookups:
     own_since: bool = False             # also the device's own entries since base (a `set` on Text, Counter or Set that must be refined)
 
 
-@dataclass(slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, kw_only=True):
     """All times ms since 1970, stamps packed (`clock`). `seq` is the number the entry will bear."""
 
     tenant_id: str
@@ -49,23 +47,22 @@ class Facts:
     base: int | None = None                             # seq of the mutation's base on this history
     edited_at: int | None = None
     on_behalf_of: str | None = None
-    request: Request = field(default_factory=Request)
-    refs: Mapping[Key, Row | None] = field(default_factory=dict)         # None or absent: missing
-    taken: Mapping[UniqueKey, str] = field(default_factory=dict)         # who holds it: record id
+    request: Request = Request()
+    refs: Mapping[Key, Row | None] = {}         # None or absent: missing
+    taken: Mapping[UniqueKey, str] = {}         # who holds it: record id
     item: Item | None = None                            # the open inbox item of this device and record
-    own_since: list[Entry] = field(default_factory=list)                 # when `Lookups.own_since`
+    own_since: list[Entry] = []                 # when `Lookups.own_since`
     same_history: bool = True                           # False: base belongs to another history
     base_kept: bool = True                              # False: retention removed payloads newer than base
     old_contract: str | None = None                     # why the mutation could not be upcast
     sent_hash: str = ""
     kind: EntryKind = "change"
     reverts: int | None = None
-    resolves: list[int] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
+    resolves: list[int] = []
+    extra: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The entry (not sealed yet: `digest` is empty) and every view that changes with it."""
 
     entry: Entry

@@ -4,7 +4,6 @@ result. Everything is loaded set-wise before (`prepare`); what only a few mutati
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -273,7 +272,7 @@ class Judge:
         decision = decide.settle(row, [], [], facts, self.schema, mutation_id=mutation.mutation_id, collection=mutation.collection,
                                  record_id=mutation.record_id)
         entry = msgspec.structs.replace(decision.entry, after=mutation.after, atomic=mutation.atomic, forked_from=mutation.forked_from)
-        return dataclasses.replace(decision, entry=entry)
+        return msgspec.structs.replace(decision, entry=entry)
 
     async def look_up(self, facts: Facts, mutation: Mutation, row: Row | None) -> None:
         wanted = self._lookups(mutation, row)

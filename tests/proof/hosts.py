@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import httpx
 from holdfast.model.keys import new_master_key
 from tests.proof.witness import VARIABLE, Mark
 
-__all__ = ["EmbeddedHost", "Host", "Lost", "ServedHost", "Turned", "is_running", "memory_of"]
+__all__ = ["EmbeddedHost", "Host", "Lost", "ServedHost", "Turned", "is_running", "memory_of", "started"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MASTER_KEY = new_master_key(lambda count: b"h" * count)
@@ -44,7 +45,7 @@ class Host(Protocol):
     async def push(self, who: str, device_id: str, mutations: list[dict[str, Any]]) -> list[dict[str, Any]]: ...
     async def pull(self, who: str, device_id: str, cursor: str | None) -> Mapping[str, Any]: ...
     def writers(self) -> list[int]:
-        """The processes to kill, the one that writes first."""
+        """The processes that run, the one that writes first; none when it was stopped or killed."""
 
     async def kill(self, whole: bool = True) -> bool:
         """SIGKILL; not `whole`: of the process that was started alone, which leaves its writer, if that is another, to end by itself. True
@@ -52,6 +53,17 @@ class Host(Protocol):
 
     async def stop(self) -> None:
         """End it in order."""
+
+
+@asynccontextmanager
+async def started(host: Host) -> AsyncIterator[None]:
+    """Start it; whatever happens in between, nothing of it runs on afterwards."""
+    try:
+        await host.start()
+        yield
+    finally:
+        if host.writers():
+            await host.kill()
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -226,8 +238,7 @@ class ServedHost:
                 "seen": [[one["collection"], one["record_id"], one["position"]] for one in reply["changes"]]}
 
     def writers(self) -> list[int]:
-        assert self._process is not None
-        return [*children_of(self._process.pid), self._process.pid]
+        return [] if self._process is None else [*children_of(self._process.pid), self._process.pid]
 
     async def kill(self, whole: bool = True) -> bool:
         for one in self.writers():

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.proof.hosts import ROOT, Lost, ServedHost, Turned
+from tests.proof.hosts import ROOT, Lost, ServedHost, Turned, started
 from tests.proof.typists import Typists, judge
 
 DISK = "16m"
@@ -110,70 +110,70 @@ async def wait_until_turned_away(typists: Typists, code: str) -> None:
 async def test_a_full_disk_loses_nothing_and_saving_goes_on_when_there_is_space(disk: Disk) -> None:
     host = disk.host
     typists = Typists.of(host, 1)
-    await host.start()
-    await typists.begin()
-    typists.awake.set()
-    working = asyncio.get_running_loop().create_task(typists.work())
-    await typists.saving_goes_on()
-    disk.fill()
-    await wait_until_turned_away(typists, "storage_full")
-    assert host.client is not None
-    assert (await host.client.get("/healthz")).status_code == 200
-    read = await host.client.get("/v1/records/notices", headers=host.headers("ada"))
-    assert read.status_code == 200 and read.json()["records"]
-    await asyncio.sleep(0.3)
-    disk.free()
-    await typists.saving_goes_on()
-    assert (await host.client.get("/readyz")).json() == {"status": "ready"}
-    typists.done = True
-    await working
-    await host.stop()
-    await judge(disk.copy(), typists.devices)
-    assert set(typists.turned) <= {"storage_full", "storage_failed"}, typists.turned
-    assert "Traceback" not in host.log.read_text()
+    async with started(host):
+        await typists.begin()
+        typists.awake.set()
+        working = asyncio.get_running_loop().create_task(typists.work())
+        await typists.saving_goes_on()
+        disk.fill()
+        await wait_until_turned_away(typists, "storage_full")
+        assert host.client is not None
+        assert (await host.client.get("/healthz")).status_code == 200
+        read = await host.client.get("/v1/records/notices", headers=host.headers("ada"))
+        assert read.status_code == 200 and read.json()["records"]
+        await asyncio.sleep(0.3)
+        disk.free()
+        await typists.saving_goes_on()
+        assert (await host.client.get("/readyz")).json() == {"status": "ready"}
+        typists.done = True
+        await working
+        await host.stop()
+        await judge(disk.copy(), typists.devices)
+        assert set(typists.turned) <= {"storage_full", "storage_failed"}, typists.turned
+        assert "Traceback" not in host.log.read_text()
 
 
 async def test_a_server_that_was_killed_on_a_full_disk_starts_again_when_there_is_space(disk: Disk) -> None:
     host = disk.host
     typists = Typists.of(host, 2)
-    await host.start()
-    await typists.begin()
-    typists.awake.set()
-    working = asyncio.get_running_loop().create_task(typists.work())
-    await typists.saving_goes_on()
-    disk.fill()
-    await wait_until_turned_away(typists, "storage_full")
-    typists.awake.clear()
-    await host.kill()
-    code, said = await host.start_that_fails()      # it makes tokens before it serves, and there is no room for them
-    assert code == 1 and "full" in said and "Free space" in said and "Traceback" not in said, said
-    disk.free()
-    await host.start()
-    typists.awake.set()
-    await typists.saving_goes_on()
-    typists.done = True
-    await working
-    await host.stop()
-    await judge(disk.copy(), typists.devices)
+    async with started(host):
+        await typists.begin()
+        typists.awake.set()
+        working = asyncio.get_running_loop().create_task(typists.work())
+        await typists.saving_goes_on()
+        disk.fill()
+        await wait_until_turned_away(typists, "storage_full")
+        typists.awake.clear()
+        await host.kill()
+        code, said = await host.start_that_fails()      # it makes tokens before it serves, and there is no room for them
+        assert code == 1 and "full" in said and "Free space" in said and "Traceback" not in said, said
+        disk.free()
+        await host.start()
+        typists.awake.set()
+        await typists.saving_goes_on()
+        typists.done = True
+        await working
+        await host.stop()
+        await judge(disk.copy(), typists.devices)
 
 
 async def test_the_answer_to_a_save_on_a_full_disk_says_so_and_when_to_come_back(disk: Disk) -> None:
     host = disk.host
     typists = Typists.of(host, 3, count=1)
-    await host.start()
-    await typists.begin()
-    disk.fill()
-    device = typists.devices[0]
-    with pytest.raises((Turned, Lost)) as turned:
-        for _ in range(2_000):
-            device.type()
+    async with started(host):
+        await typists.begin()
+        disk.fill()
+        device = typists.devices[0]
+        with pytest.raises((Turned, Lost)) as turned:
+            for _ in range(2_000):
+                device.type()
+                await device.save(host)
+        assert isinstance(turned.value, Turned) and turned.value.code == "storage_full" and turned.value.retry_after
+        assert host.client is not None
+        answer = await host.client.post("/v1/records/notices", json={"fields": {"title": "x"}}, headers=host.headers("ada"))
+        assert answer.status_code == 507 and answer.headers["retry-after"] and "Free space" in answer.json()["hint"]
+        disk.free()
+        while device.outbox:
             await device.save(host)
-    assert isinstance(turned.value, Turned) and turned.value.code == "storage_full" and turned.value.retry_after
-    assert host.client is not None
-    answer = await host.client.post("/v1/records/notices", json={"fields": {"title": "x"}}, headers=host.headers("ada"))
-    assert answer.status_code == 507 and answer.headers["retry-after"] and "Free space" in answer.json()["hint"]
-    disk.free()
-    while device.outbox:
-        await device.save(host)
-    await host.stop()
-    await judge(disk.copy(), typists.devices)
+        await host.stop()
+        await judge(disk.copy(), typists.devices)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof.hosts import EmbeddedHost, Host, ServedHost
+from tests.proof.hosts import EmbeddedHost, Host, ServedHost, started
 from tests.proof.typists import Typists, judge
 from tests.proof.witness import MOMENTS
 
@@ -50,24 +50,24 @@ async def caught_inside(host: Host, chance: random.Random) -> None:
 async def kill_again_and_again(host: Host, folder: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     typists = Typists.of(host, seed)
-    await host.start()
-    await typists.begin()
-    working = asyncio.get_running_loop().create_task(typists.work())
-    inside = 0
-    for number in range(kills):
+    async with started(host):
+        await typists.begin()
+        working = asyncio.get_running_loop().create_task(typists.work())
+        inside = 0
+        for number in range(kills):
+            typists.awake.set()
+            await asyncio.sleep(chance.uniform(0.02, 0.15))
+            inside += await strike(host, chance, inside=number % 3 != 0)
+            if number % 40 == 39:
+                await judge(folder, typists.devices)
+            await host.start()
+        typists.done = True
         typists.awake.set()
-        await asyncio.sleep(chance.uniform(0.02, 0.15))
-        inside += await strike(host, chance, inside=number % 3 != 0)
-        if number % 40 == 39:
-            await judge(folder, typists.devices)
-        await host.start()
-    typists.done = True
-    typists.awake.set()
-    await working
-    await host.stop()
-    entries = await judge(folder, typists.devices)
-    print(f"{kills} kills, {inside} of them inside COMMIT; {typists.acknowledged} acknowledged, {entries} entries")
-    assert inside * 2 >= kills and typists.acknowledged > kills
+        await working
+        await host.stop()
+        entries = await judge(folder, typists.devices)
+        print(f"{kills} kills, {inside} of them inside COMMIT; {typists.acknowledged} acknowledged, {entries} entries")
+        assert inside * 2 >= kills and typists.acknowledged > kills
 
 
 def host_of(kind: str, folder: Path) -> Host:
@@ -94,24 +94,24 @@ async def kill_the_writer(folder: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     host = ServedHost(folder)
     typists = Typists.of(host, seed)
-    await host.start()
-    await typists.begin()
-    typists.awake.set()
-    working = asyncio.get_running_loop().create_task(typists.work())
-    inside = 0
-    for number in range(kills):
-        await asyncio.sleep(chance.uniform(0.05, 0.2))
-        if number % 2:
-            await caught_inside(host, chance)
-        inside += host.kill_writer()
-        await typists.saving_goes_on()
-    assert host.client is not None and (await host.client.get("/readyz")).json() == {"status": "ready"}
-    typists.done = True
-    await working
-    await host.stop()
-    await judge(folder, typists.devices)
-    print(f"{kills} kills of the writer, {inside} inside COMMIT; {typists.acknowledged} acknowledged; turned away: {dict(typists.turned)}")
-    assert inside * 2 >= kills - 1 and typists.turned["writer_stopped"] > 0 and set(typists.turned) <= {"writer_stopped", "unavailable"}
+    async with started(host):
+        await typists.begin()
+        typists.awake.set()
+        working = asyncio.get_running_loop().create_task(typists.work())
+        inside = 0
+        for number in range(kills):
+            await asyncio.sleep(chance.uniform(0.05, 0.2))
+            if number % 2:
+                await caught_inside(host, chance)
+            inside += host.kill_writer()
+            await typists.saving_goes_on()
+        assert host.client is not None and (await host.client.get("/readyz")).json() == {"status": "ready"}
+        typists.done = True
+        await working
+        await host.stop()
+        await judge(folder, typists.devices)
+        print(f"{kills} kills of the writer, {inside} inside COMMIT; {typists.acknowledged} acknowledged; turned away: {typists.turned}")
+        assert inside * 2 >= kills - 1 and typists.turned["writer_stopped"] > 0 and set(typists.turned) <= {"writer_stopped", "unavailable"}
 
 
 async def test_when_the_writer_dies_waiting_saves_fail_loudly_and_the_server_recovers_by_itself(tmp_path: Path) -> None:

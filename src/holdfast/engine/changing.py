@@ -10,6 +10,7 @@ from holdfast.core.errors import Conflict, Forbidden, HoldfastError, InvalidValu
 from holdfast.core.facts import Decision, Key
 from holdfast.core.identity import pseudo_device
 from holdfast.core.messages import Problem, Result
+from holdfast.core.schema import Collection
 from holdfast.core.whole import NEVER_CHANGED
 from holdfast.engine.judge import Judge
 from holdfast.engine.views import ABSENT, record_view
@@ -27,7 +28,7 @@ async def change(judge: Judge, actor: Actor, work: Change) -> Results:
         return again
     key = (mutation.collection, mutation.record_id)
     if work.if_match is not None:
-        raise_if_stale(await readable_row(judge, actor, key), work.if_match)
+        raise_if_stale(await readable_row(judge, actor, key), work.if_match, judge.schema.collections[mutation.collection])
     salt = judge.salt()
     decision = await judge.decision(who, actor, device_id, mutation, salt, on_current=work.on_current)
     raise_if_not_applicable(decision)
@@ -66,9 +67,12 @@ async def readable_row(judge: Judge, actor: Actor, key: Key) -> Row:
     return row
 
 
-def raise_if_stale(row: Row, if_match: int) -> None:
+def raise_if_stale(row: Row, if_match: int, collection: Collection) -> None:
+    """Raises Stale with what stands now; without sensitive values, which no error holds."""
     if row.rev != if_match:
-        raise Stale(f"The record stands at revision {row.rev}, not {if_match}.", rev=row.rev, record=record_view(row))
+        sensitive = {field.name for field in collection.fields.values() if field.sensitive}
+        fields = {name: value for name, value in row.fields.items() if name not in sensitive}
+        raise Stale(f"The record stands at revision {row.rev}, not {if_match}.", rev=row.rev, record={**record_view(row), "fields": fields})
 
 
 def raise_if_over_limit(problem: Problem | None) -> None:

@@ -253,6 +253,6 @@ class Committer:
         """The task is gone, cancelled perhaps: whoever still waits must know."""
         self._fail_all(WriterStopped("The writer was stopped while this save waited."))
         if not task.cancelled() and task.exception() is not None:
-            log.error("The writer ended: %r", task.exception())
+            log.error("The writer ended.", exc_info=task.exception())
 
 

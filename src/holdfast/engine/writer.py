@@ -8,6 +8,7 @@ gone, however it went. Commits run in place in its event loop; works that come m
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from holdfast.engine.commit import Commit
 from holdfast.engine.committer import Committer
 from holdfast.engine.keeping import Declarations, Writable, opened_for_writing
 from holdfast.engine.listener import Listener
+from holdfast.engine.loglines import LineHandler
 from holdfast.engine.work import failure_of
 from holdfast.runtime import RealRuntime, Runtime
 
@@ -103,6 +105,10 @@ async def _input_ends() -> None:
 def main(argv: list[str] | None = None) -> Any:
     """The process. Ctrl-C at a terminal reaches the server too, which ends us in its own time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lines = LineHandler(lambda line: os.write(2, line))
+    for name in ("holdfast", "asyncio"):
+        logging.getLogger(name).addHandler(lines)
+        logging.getLogger(name).propagate = False
     line = _first_line()
     if line:
         uvloop.run(_serve(msgspec.json.decode(line, type=Opening), RealRuntime()))

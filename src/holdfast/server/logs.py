@@ -5,7 +5,8 @@ handlers apply; `holdfast serve` writes them itself (`WrittenRequests`), because
 what a push may cost. Nothing is installed on import.
 
 A line names request id, tenant, actor, route, status, error code and milliseconds; never a body, a query, a secret or a path with
-values in it (the route's pattern stands for it).
+values in it (the route's pattern stands for it). Of an unexpected error it has the trace, and its words at level `debug` alone
+(`engine.loglines` says why).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from holdfast.engine.loglines import line_of
 from holdfast.runtime import Runtime
 
 __all__ = ["JsonLines", "LoggedRequests", "RequestLine", "RequestLog", "WrittenRequests", "events"]
@@ -101,7 +103,7 @@ class JsonLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = _encoder.encode(_line(record))
+            line = _encoder.encode(line_of(record, with_words=self.level <= logging.DEBUG))
         except Exception:
             self.handleError(record)
             return
@@ -119,12 +121,3 @@ class JsonLines(logging.Handler):
                 except (OSError, ValueError):
                     # The reader of our output is gone. Saving goes on: a log that cannot be written is no reason to refuse work.
                     return
-
-
-def _line(record: logging.LogRecord) -> dict[str, Any]:
-    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "event": record.getMessage(), "logger": record.name}
-    line.update(getattr(record, "facts", None) or {})
-    if record.exc_info and record.exc_info[1] is not None:
-        line["error"] = logging.Formatter().formatException(record.exc_info)
-    return line

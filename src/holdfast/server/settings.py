@@ -39,7 +39,8 @@ class Settings:
     proxies: tuple[str, ...] = setting((), "Addresses of proxies whose X-Forwarded-For and -Proto are believed.", unit="address")
     cors_origins: tuple[str, ...] = setting((), "Other origins whose pages may call the API; none: only the own.", unit="origin")
     writer: str = setting("process", "Where the one writer runs: process (twice the single saves) or thread.", unit="process | thread")
-    log_level: str = setting("info", "How much is logged: debug, info, warning or error.", unit="level")
+    log_level: str = setting("info", "How much is logged: debug, info, warning or error. debug also writes the words of unexpected "
+                             "errors, which may hold what people typed.", unit="level")
     metrics_token: str | None = setting(None, "Bearer token that /metrics asks for; none: open to whoever reaches the port.", unit="text",
                                         secret=True)
 

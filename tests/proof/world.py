@@ -35,11 +35,12 @@ rolf was a doctor until he was removed; zoe owns another organisation and has ev
 
 
 class StillRuntime(RealRuntime):
-    """The clock stands until it is moved; ids and randomness come from a seed."""
+    """The clock stands until it is moved; ids and randomness come from a seed; the disk may be another."""
 
-    def __init__(self) -> None:
+    def __init__(self, vfs: str | None = None) -> None:
         super().__init__()
         self.now = NOW
+        self._vfs = vfs
         self.reseed(0)
 
     def pass_minutes(self, minutes: int) -> None:
@@ -54,6 +55,9 @@ class StillRuntime(RealRuntime):
 
     def random_bytes(self, count: int) -> bytes:
         return self._random.randbytes(count)
+
+    def sqlite_vfs(self) -> str | None:
+        return self._vfs
 
     def uuid7(self) -> str:
         self._count += 1
@@ -170,9 +174,9 @@ class World:
 
 @asynccontextmanager
 async def world(*, telling: bool = True, with_actions: bool = True, script: Sequence[int] = (),
-                settings: Settings | None = None, **options: Any) -> AsyncIterator[World]:
+                settings: Settings | None = None, vfs: str | None = None, **options: Any) -> AsyncIterator[World]:
     """A clinic with its people. `script` is what the telling twin wrote."""
-    runtime = StillRuntime()
+    runtime = StillRuntime(vfs)
     async with open_store(apps=APPS, master_keys=MASTER_KEYS, runtime=runtime, **options) as store:
         server = asgi_app(store, settings=settings or Settings(port=0))
         made = World(store, server, runtime, telling, with_actions, list(script))

@@ -22,7 +22,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from replay.device import Board, Device, ReplayFailed
+from replay.device import STOPPED, Board, Device, ReplayFailed
 from replay.proof import LOG_BYTES_MAX, LogSize, Proof, log_size, prove
 from replay.server import Server, ServerFailed
 from replay.trace import Save, Trace, load, saves_of, spread
@@ -96,7 +96,7 @@ def prepare(given: argparse.Namespace, seed: int, data: Path) -> Run:
 
 
 def type_everything(run: Run) -> None:
-    """All devices at once, each in a thread of its own. Raises the first failure of any."""
+    """All devices at once, each in a thread of its own. Raises the first failure of any; then none of them goes on."""
     failures: list[BaseException] = []
 
     def work(device: Device, saves: list[Save]) -> None:
@@ -107,23 +107,36 @@ def type_everything(run: Run) -> None:
             run.board.stop()
 
     run.devices[0].create(run.trace.start)
+    run.board.pause_at = run.saves // 2
     threads = [threading.Thread(target=work, args=pair) for pair in zip(run.devices, run.lines, strict=True)]
     for thread in threads:
         thread.start()
+    try:
+        wait_for(threads, run)
+    except BaseException:
+        run.board.stop()
+        raise
+    finally:
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise next((failure for failure in failures if str(failure) != STOPPED), failures[0])
+    run.trouble.kill_what_is_left()
+
+
+def wait_for(threads: list[threading.Thread], run: Run) -> None:
+    """Shows how it goes, and measures the log in the middle."""
     began = shown = time.monotonic()
     while any(thread.is_alive() for thread in threads):
         for thread in threads:
             thread.join(0.1)
-        if len(run.sizes) == 1 and len(run.board.acknowledged) * 2 > run.saves:
+        if run.board.paused:
             with run.board.still():
                 run.sizes.append(log_size(run.server, run.board))
         if sys.stderr.isatty() or time.monotonic() - shown > LINE_EVERY_SECONDS:
             shown = time.monotonic()
             show_progress(run, shown - began)
     show_progress(run, time.monotonic() - began, last=True)
-    run.trouble.kill_what_is_left()
-    if failures:
-        raise next((failure for failure in failures if str(failure) != "Another device stopped."), failures[0])
 
 
 def show_progress(run: Run, seconds: float, *, last: bool = False) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from replay.trace import Save
 from replay.trouble import Trouble
 
-__all__ = ["CREATION", "Acknowledged", "Board", "Device", "ReplayFailed"]
+__all__ = ["CREATION", "STOPPED", "Acknowledged", "Board", "Device", "ReplayFailed"]
 
 BACKOFF_SECONDS_FIRST = 0.02
 BACKOFF_SECONDS_MAX = 0.5
@@ -28,6 +28,7 @@ REPLY_SECONDS_MAX = 20.0
 PUSHES_BETWEEN_PULLS = 10
 CREATION = -1                   # the number of the mutation that makes the record; saves count from 0
 UNSEEN = -2
+STOPPED = "The replay was given up."
 
 
 class ReplayFailed(Exception):
@@ -50,6 +51,7 @@ class Board:
     acknowledged: dict[str, Acknowledged] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     stopped: bool = False
+    pause_at: int | None = None     # so many acknowledged: then everybody waits, until somebody has measured
     paused: bool = False
     sending: int = 0
 
@@ -60,19 +62,26 @@ class Board:
                 raise ReplayFailed(f"Save {save.number} of device {save.device} was acknowledged as entry {known.seq}, then as {seq}.")
             if known is None:
                 self.acknowledged[mutation_id] = Acknowledged(save.device, save.number, seq, outcome)
+            if self.pause_at is not None and len(self.acknowledged) >= self.pause_at:
+                self.pause_at, self.paused = None, True
             self.changed.notify_all()
 
     def wait_for(self, device: int, number: int, ids: Callable[[int, int], str]) -> None:
         with self.changed:
             self.changed.wait_for(lambda: self.stopped or ids(device, number) in self.acknowledged)
-            if self.stopped:
-                raise ReplayFailed("Another device stopped.")
+            self.raise_if_stopped()
+
+    def raise_if_stopped(self) -> None:
+        """Raises ReplayFailed where another device, or the whole replay, has given up."""
+        if self.stopped:
+            raise ReplayFailed(STOPPED)
 
     @contextmanager
     def one_push(self) -> Iterator[None]:
         """Around each push: it waits while somebody measures."""
         with self.changed:
-            self.changed.wait_for(lambda: not self.paused)
+            self.changed.wait_for(lambda: self.stopped or not self.paused)
+            self.raise_if_stopped()
             self.sending += 1
         try:
             yield
@@ -219,6 +228,7 @@ class Device:
         failures = 0
         while True:
             self._trouble.raise_if_failed()
+            self._board.raise_if_stopped()
             query = {"limit": "1000", "collections": "pages", "device_id": self.device_id}
             if self._cursor:
                 query["cursor"] = self._cursor

@@ -18,6 +18,8 @@ LOG_BYTES_MAX = 40.0
 """For a keystroke, at auto-saves of 2 s idle or 10 s at most: an entry has a fixed part, so saves of a few keystrokes each take more."""
 
 FLAT_FACTOR_MAX = 1.25
+SAVES_TO_TELL_MIN = 100
+"""Of fewer saves the pages of the file say more than the entries in them."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _prove_size(proof: Proof, sizes: list[LogSize], log_bytes_max: float) -> Non
                 f"({log_bytes_max:.0f} at most; {whole.keystrokes / max(1, whole.saves):.1f} keystrokes make a save)")
     proof.figures |= {"keystrokes": whole.keystrokes, "log_bytes": whole.log_bytes, "typed_bytes": whole.typed_bytes,
                       "log_bytes_for_a_keystroke": round(whole.for_a_keystroke, 2)}
-    if len(sizes) > 2:
+    if len(sizes) > 2 and whole.saves >= SAVES_TO_TELL_MIN:
         early, late = sizes[1].since(sizes[0]).beside_the_text, sizes[2].since(sizes[1]).beside_the_text
         proof.state(late <= early * FLAT_FACTOR_MAX, "it does not grow with the text: beside what was typed a save takes "
                     f"{early:.0f} bytes up to the middle, {late:.0f} after it")

@@ -42,7 +42,8 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def subject_of(folder: Folder) -> Subject:
-    return Subject(place=Place(Settings(data=str(folder.path), app=(folder.app,))), runtime=RealRuntime(), environment={})
+    return Subject(place=Place(Settings(data=str(folder.path), app=(folder.app,))), runtime=RealRuntime(), environment={},
+                   patience_seconds=0.1)
 
 
 def named(name: str) -> Check:

@@ -94,6 +94,7 @@ class Subject:
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     file_system: Callable[[Path], str] = file_system_of
     flush_seconds: Callable[[Path, Runtime], float] = flush_seconds
+    patience_seconds: float = 5.0                           # how long a process that holds the folder may take to answer
 
     @property
     def folder(self) -> Path:

@@ -26,6 +26,7 @@ FREE_BYTES_LOOK: Final = 1024 * MIB
 FREE_BYTES_BAD: Final = 64 * MIB
 FLUSH_SECONDS_LOOK: Final = 0.05
 GREETING_SECONDS_MAX: Final = 3.0
+RETRY_SECONDS: Final = 0.1
 
 NETWORK_FILE_SYSTEMS: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs",
                                          "fuse.s3fs", "fuse.glusterfs", "virtiofs", "vboxsf", "prl_fs"})
@@ -92,12 +93,17 @@ async def disk(subject: Subject) -> Finding:
 
 @check("writer", "At most one process writes the folder; if one holds it, it answers.")
 async def writer(subject: Subject) -> Finding:
-    pid = await writer_pid(subject.folder)
-    if pid is not None:
-        return ok(f"process {pid} writes, and answers")
-    holder = holder_of(subject.folder)
-    if holder is None:
-        return ok("nobody; the folder is free")
+    give_up = subject.runtime.monotonic() + subject.patience_seconds
+    while True:
+        pid = await writer_pid(subject.folder)
+        if pid is not None:
+            return ok(f"process {pid} writes, and answers")
+        holder = holder_of(subject.folder)
+        if holder is None:
+            return ok("nobody; the folder is free")
+        if subject.runtime.monotonic() > give_up:
+            break
+        await subject.runtime.sleep(RETRY_SECONDS)      # it may just be starting
     return bad(f"{holder} holds the folder and does not answer on its socket.",
                "If it is a program that embeds the store, all is well. If it is a server that hangs, end that process: what was "
                "acknowledged is kept.")

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["RealRuntime", "Runtime", "uuid7_from"]
+__all__ = ["RealRuntime", "Runtime", "settle_memory", "uuid7_from"]
 
 T = TypeVar("T")
 
@@ -48,6 +49,18 @@ def uuid7_from(ms: int, random: bytes, counter: int) -> str:
     value |= int.from_bytes(random[:8], "big") & ((1 << 62) - 1)
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def settle_memory() -> None:
+    """Once a long-lived process has started: what is there now stays, so the garbage collector need not walk over it again, and it looks
+    less often at what comes and goes (nearly all of which ends by its reference count). At 256 connections it was a sixth of the server's
+    time, in pauses of tens of milliseconds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
+
+
+_COLLECTED_AFTER = (20_000, 20, 50)
 
 
 class RealRuntime:

@@ -25,7 +25,7 @@ from holdfast.engine.keeping import Declarations, Writable, opened_for_writing
 from holdfast.engine.listener import Listener
 from holdfast.engine.loglines import LineHandler
 from holdfast.engine.work import failure_of
-from holdfast.runtime import RealRuntime, Runtime
+from holdfast.runtime import RealRuntime, Runtime, settle_memory
 
 __all__ = ["READY", "Opening", "main"]
 
@@ -70,6 +70,7 @@ async def _serve(opening: Opening, runtime: Runtime) -> None:
                           on_answered=listener.on_answered)
     committer.start()
     await listener.start(committer)
+    settle_memory()
     _say(READY)
     try:
         await _input_ends()

@@ -19,7 +19,7 @@ import uvloop
 from holdfast.core.errors import UnsafeSettings
 from holdfast.engine.opening import open_store
 from holdfast.engine.store import Store
-from holdfast.runtime import RealRuntime, Runtime
+from holdfast.runtime import RealRuntime, Runtime, settle_memory
 from holdfast.server.app import asgi_app
 from holdfast.server.listen import Listener, bind, shown_address
 from holdfast.server.logs import JsonLines, WrittenRequests, events
@@ -39,14 +39,15 @@ def run(settings: Settings, apps: Sequence[str] = (), *, prepare: Prepare | None
     lines = log_to_stderr(settings)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings, apps, prepare=prepare, lines=lines))
+            runner.run(serve(settings, apps, prepare=prepare, lines=lines, opened=settle_memory))
     finally:
         lines.flush()
 
 
 async def serve(settings: Settings, apps: Sequence[str] = (), *, prepare: Prepare | None = None, runtime: Runtime | None = None,
-                lines: JsonLines | None = None, announce: Callable[[str], None] = print) -> None:
-    """The same within an event loop. `announce` takes the lines for whoever started the server, the address among them."""
+                lines: JsonLines | None = None, announce: Callable[[str], None] = print, opened: Callable[[], None] | None = None) -> None:
+    """The same within an event loop. `announce` takes the lines for whoever started the server, the address among them; `opened` is called
+    once everything is open, before anybody is served."""
     runtime = runtime or RealRuntime()
     async with AsyncExitStack() as stack:
         try:
@@ -64,6 +65,8 @@ async def serve(settings: Settings, apps: Sequence[str] = (), *, prepare: Prepar
         if lines is not None:
             flushing = runtime.spawn(_flush(lines, runtime), name="write the log")
             stack.callback(flushing.cancel)
+        if opened is not None:
+            opened()
         announcing = runtime.spawn(_announce(listener, runtime, shown_address(bound), told, announce), name="say that it is ready")
         stack.callback(announcing.cancel)
         await listener.serve(sockets=[bound])

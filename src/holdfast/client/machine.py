@@ -18,6 +18,8 @@ RETRIES_BEFORE_ERROR: Final = 3
 
 
 class State(str, Enum):
+    """Where a device is between closed and live; the table in docs/internals/sync.md says how it moves."""
+
     CLOSED = "closed"
     FOLLOWING = "following"
     OFFLINE = "offline"
@@ -44,7 +46,7 @@ class Event(str, Enum):
     WELCOMED = "welcomed"               # the socket is open and signed in
     NO_SOCKET = "no_socket"             # no socket comes through, but calls do
     CAUGHT_UP = "caught_up"             # everything up to the head is applied
-    TRY_SOCKET = "try_socket"           # polling has gone on for a while
+    TRY_SOCKET = "try_socket"           # polling has gone on for a while, or the device has a new id
     FAILED = "failed"                   # unreachable, cut off, or an answer that says to come again
     FAILED_OFTEN = "failed_often"       # the same, after three retries failed too (made of FAILED by `Machine`)
     WAITED = "waited"                   # the time to wait is over
@@ -85,8 +87,8 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType({
     _S.FOLLOWING: {_E.CLOSED: _S.CLOSED, _E.LEASE_TAKEN: _S.CONNECTING},
     _S.OFFLINE: {_E.CLOSED: _S.CLOSED, _E.LEASE_LOST: _S.FOLLOWING, _E.CAME_ONLINE: _S.CONNECTING, _E.RETRY_NOW: _S.CONNECTING},
     _S.CONNECTING: {**_LEAVING, **_TROUBLE, _E.NEEDS_SNAPSHOT: _S.SNAPSHOT, _E.WELCOMED: _S.CATCHING_UP, _E.NO_SOCKET: _S.POLLING},
-    _S.CATCHING_UP: {**_LEAVING, **_TROUBLE, **_RESETS, _E.CAUGHT_UP: _S.LIVE},
-    _S.LIVE: {**_LEAVING, **_TROUBLE, **_RESETS},
+    _S.CATCHING_UP: {**_LEAVING, **_TROUBLE, **_RESETS, _E.CAUGHT_UP: _S.LIVE, _E.TRY_SOCKET: _S.CONNECTING},
+    _S.LIVE: {**_LEAVING, **_TROUBLE, **_RESETS, _E.TRY_SOCKET: _S.CONNECTING},
     _S.POLLING: {**_LEAVING, **_TROUBLE, **_RESETS, _E.TRY_SOCKET: _S.CONNECTING, _E.RETRY_NOW: _S.CONNECTING},
     _S.SNAPSHOT: {**_LEAVING, **_TROUBLE, _E.REBUILT: _S.CONNECTING},
     _S.RECOVERING: {**_LEAVING, **_TROUBLE, _E.NEEDS_SNAPSHOT: _S.SNAPSHOT, _E.REBUILT: _S.CONNECTING},

@@ -56,6 +56,7 @@ class Session:
         self._tell = tell
         self._on_presence = on_presence
         self._cursor: str | None = None
+        self._device_id = ""
         self._gap = False
         self._pushes: dict[str, asyncio.Future[PushReply]] = {}
         self._count = 0
@@ -65,7 +66,7 @@ class Session:
     async def greet(self) -> Welcome:
         """Say hello; what the server answers. Raises ChannelClosed, NotSignedIn, Forbidden and other HoldfastErrors."""
         device = self._device
-        self._cursor = device.meta.get("cursor")
+        self._cursor, self._device_id = device.meta.get("cursor"), device.device_id
         contracts = {name: one.contract for name, one in device.schema.collections.items()}
         async with asyncio.timeout(self._settings.connect_seconds_max):
             await self._live.hello(device.device_id, self._cursor, list(device.schema.collections), contracts,
@@ -88,7 +89,7 @@ class Session:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            return Event.FAILED
+            return Event.TRY_SOCKET
         finally:
             for task in [*tasks, quiet]:
                 task.cancel()
@@ -157,7 +158,7 @@ class Session:
 
     async def _send(self) -> None:
         sending = self._sending
-        while True:
+        while self._device.device_id == self._device_id:        # a socket is the device's that said hello on it
             self.kick.clear()
             if self._device.failure is not None and self._device.try_to_write() and self._gap:
                 await self._resume()

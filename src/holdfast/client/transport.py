@@ -61,6 +61,8 @@ class Channel(Protocol):
 
 
 class Transport(Protocol):
+    """The way to the server: requests, lines of a long answer, and one socket. What a device knows of the network."""
+
     async def request(self, request: Request, *, seconds_max: float) -> Reply:
         """Raises Unreachable, also when the answer takes longer than `seconds_max`."""
 

@@ -71,8 +71,11 @@ def difference(probe: str, happened: str, not_happened: str) -> str:
 
 
 def counts(place: tuple[str, str], probe: Probe) -> bool:
-    """Whether the steps of the answer are compared too. Not for one who pretends to be another's device: what is loaded for its line."""
-    return place not in OF_MANY and "secret_device}', 'mutations': [{" not in str(probe.body)
+    """Whether the steps of the answer are compared too. Not for a change that names a base: whoever saw a record once, and typed in it,
+    must find that in its place should he see it again, so what came after the base is read also where he may not see it. Nor for one
+    who pretends to be another's device: what is loaded for its line."""
+    body = str(probe.body)
+    return place not in OF_MANY and "'base': '{" not in body and "secret_device}', 'mutations': [{" not in body
 
 
 def played_by(probe: Probe, who: str) -> str | None:

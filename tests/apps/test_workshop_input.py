@@ -33,7 +33,7 @@ async def test_any_text_comes_back_as_it_was(room: Classroom, text: str) -> None
     ({"response_text": "a" * 200_001}, 413, "/response_text"), ({"response_text": "a\x00b"}, 400, "/response_text"),
     ({"session_id": None}, 422, "/session_id"), ({"session_id": 17}, 422, "/session_id"), ({"session_id": {}}, 422, "/session_id"),
     ({"session_id": "no id"}, 404, None), ({"session_id": ""}, 404, None), ({"base": 17}, 422, "/base"), ({"base": {}}, 422, "/base"),
-    ({"current_step": 0}, 422, "/current_step"), ({"current_step": "next"}, 422, "/current_step"), ({"answer": "x"}, 422, None),
+    ({"current_step": 0}, 422, "/current_step"), ({"current_step": "next"}, 422, "/current_step"), ({"answer": "x"}, 422, "/answer"),
     ({"mutation_id": ""}, 200, None), ({"mutation_id": "not an id!"}, 422, "/mutation_id"), ({"mutation_id": 7}, 422, "/mutation_id"),
     ({"mutation_id": "x" * 65}, 422, "/mutation_id"),
 ])

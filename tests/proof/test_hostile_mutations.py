@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from holdfast import Limits
 from holdfast.engine.verify import verify_tenant
 from tests.core.corpus import naughty_strings
 from tests.proof.hostile import TEMPLATES, VALUES, bent, garbage, good, places, raw_garbage
@@ -26,6 +27,8 @@ EXAMPLES = int(os.environ.get("HOLDFAST_EXAMPLES", "150"))
 bounded = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck),
                    phases=(Phase.explicit, Phase.generate))      # what failed is told; to make it smaller would take minutes
 numbers = itertools.count()
+ROOMY = Limits(inbox_items_max=1_000_000, inbox_bytes_max=10**10)
+"""What is held must go on being held: a full inbox would refuse it before it is looked at."""
 
 
 class Attacked:
@@ -52,7 +55,7 @@ class Attacked:
 @contextmanager
 def attacked(folder: Path) -> Iterator[Attacked]:
     with asyncio.Runner() as runner:
-        opened = world(path=folder)
+        opened = world(path=folder, limits=ROOMY)
         made = runner.run(opened.__aenter__())
         try:
             runner.run(in_the_open(made))
@@ -217,3 +220,35 @@ def test_edits_that_reach_further_than_any_text_are_refused_before_anything_is_m
               "after": create["mutation_id"], "ops": [{"op": "splice", "path": "/body", "edits": edits}]}
     results = clinic.push([encoded(create), encoded(splice)])
     assert results[1]["outcome"] == "refused" and results[1]["error"]["code"] == "limit"
+
+
+ODD_KEYS = [1.5398062724481304e16, -6.3e16, {"Inf": -2.4e16}, [1e308], {"a": {"b": [1.7976931348623157e308]}}, 0.1, [[]], {}]
+
+
+@pytest.mark.parametrize("value", ODD_KEYS, ids=str)
+def test_a_key_that_has_no_canonical_form_is_refused_alone(clinic: Attacked, value: Any) -> None:
+    number = next(numbers)
+    visit = {"mutation_id": f"key-{number}", "collection": "visits", "record_id": named_id("visit"),
+             "ops": [{"op": "create", "value": {"patient": named_id("wall"), "day": value}}]}
+    results = clinic.push([encoded(good(number, 0)), encoded(visit), encoded(good(number, 1))])
+    assert [one["outcome"] for one in results] == ["applied", "refused", "applied"]
+
+
+@pytest.mark.parametrize("ops", [
+    [{"op": "set", "path": "/views", "value": "x"}, {"op": "set", "path": "/views", "value": 7}],
+    [{"op": "set", "path": "/body", "value": ["x"]}, {"op": "set", "path": "/body", "value": "text"}],
+    [{"op": "set", "path": "/tags", "value": {"a": 1}}, {"op": "set", "path": "/tags", "value": ["b"]}]], ids=str)
+def test_a_value_set_upon_one_that_does_not_fit_is_applied_beside_it(clinic: Attacked, ops: list[Any]) -> None:
+    """On a base behind which others have written: then the finer op is worked out from what the device saw."""
+    number = next(numbers)
+    record, other = named_id(f"upon {number}"), f"other-{number}"
+    clinic.push([encoded({**good(number, 0), "mutation_id": "made", "record_id": record})])
+    base = clinic.run(clinic.world.call("olga", "GET", f"/v1/records/notices/{record}")).json()["position"]
+    for path, value in (("/views", 3), ("/body", "theirs"), ("/tags", ["theirs"])):
+        clinic.push([encoded({"mutation_id": f"{other}{path[1:]}", "collection": "notices", "record_id": record,
+                              "ops": [{"op": "set", "path": path, "value": value}]})])
+    result = clinic.push([encoded({"mutation_id": "upon", "collection": "notices", "record_id": record, "base": base, "ops": ops})])[0]
+    assert result["outcome"] == "held" and [part["reason"] for part in result["unapplied"]] == ["invalid"], result
+    field = ops[0]["path"][1:]
+    kept = clinic.run(clinic.world.call("olga", "GET", f"/v1/records/notices/{record}")).json()["fields"][field]
+    assert kept in (10, ["b", "theirs"], "texttheirs", "theirstext")

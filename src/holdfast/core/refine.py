@@ -4,11 +4,13 @@ earlier changes since."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from holdfast.core import text
 from holdfast.core.apply import apply_ops
 from holdfast.core.entry import Entry
+from holdfast.core.errors import Malformed
 from holdfast.core.ops import AddOp, CreateOp, ExcludeOp, IncludeOp, Op, SetOp, SpliceOp, UnsetOp
 from holdfast.core.schema import Collection, Field, Kind
 from holdfast.core.working import Working
@@ -49,16 +51,28 @@ def _sent(entry: Entry) -> list[Op]:
 
 
 def _run(value: Any, ops: Sequence[Op], path: str, field: Field, collection: Collection) -> Any:
+    """The value after `ops`. What does not fit was held, or will be: nobody has typed upon it."""
     fields = {field.name: value}
     for op in ops:
         if isinstance(op, CreateOp):
-            fields[field.name] = op.value.get(field.name, field.default)
-        elif getattr(op, "path", None) == path:
-            if isinstance(op, SetOp | UnsetOp):
-                fields[field.name] = getattr(op, "value", field.default)
-            else:
+            given = op.value.get(field.name, field.default)
+        elif getattr(op, "path", None) != path:
+            continue
+        elif isinstance(op, SetOp | UnsetOp):
+            given = getattr(op, "value", field.default)
+        else:
+            with suppress(Malformed):
                 fields, _ = apply_ops(fields, [op], collection)
+            continue
+        if _fits(given, field):
+            fields[field.name] = given
     return fields[field.name]
+
+
+def _fits(value: Any, field: Field) -> bool:
+    if field.kind is Kind.SET:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, str if field.kind is Kind.TEXT else int) and not isinstance(value, bool)
 
 
 def finer_ops(field: Field, seen: Any, wanted: Any) -> list[Op]:

@@ -40,9 +40,9 @@ class Intake:
                 mutation_id = _id_of(value)
                 mutation = _typed(value)
             self._raise_if_unreadable(mutation)
+            problem = problem_with(mutation, self._schema)
         except HoldfastError as error:
             return mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field)
-        problem = problem_with(mutation, self._schema)
         return mutation if problem is None else (mutation_id, problem)
 
     def _value(self, raw: bytes) -> Any:

@@ -1,7 +1,11 @@
-"""Pushes of 50 mutations, each of another draft, as devices send that come back from offline; and the same rows through the bare driver."""
+"""Pushes of 50 mutations, each of another draft, as devices send that come back from offline; and the same rows through the bare driver.
+
+A device's drafts lie anywhere in the table: those of one person do not stand beside one another there.
+"""
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -38,8 +42,8 @@ def pushes(bench: Bench) -> list[Figure]:
 
 
 async def _pushes(bench: Bench, server: Running, round_number: int) -> Sample:
-    each = DRAFTS // CONNECTIONS
-    devices = [bench.seed.device(number, [Draft.begun(draft) for draft in range(number * each, (number + 1) * each)],
+    anyhow = random.Random(round_number).sample(range(DRAFTS), DRAFTS)
+    devices = [bench.seed.device(number, [Draft.begun(draft) for draft in anyhow[number::CONNECTIONS]],
                                  run=f"pushes-{round_number}", at_once=AT_ONCE) for number in range(CONNECTIONS)]
     _, sample = await bench.load(server, list(devices))
     if round_number == 0:
@@ -50,14 +54,17 @@ async def _pushes(bench: Bench, server: Running, round_number: int) -> Sample:
 def _bare(bench: Bench, ours: float) -> Sample:
     database = bench.folder / "bare.sqlite"
     rows = BareRows.read(_database(bench.folder / "pushed"), bench.seed.seq)
-    shutil.copy(_database(bench.seed.folder), database)
+    rates: dict[bool, float] = {}
     before = bench.ground()
-    watch = Stopwatch({})
-    written, seconds = write_bare(database, rows, at_once=AT_ONCE, seconds=bench.seconds)
-    cpu = watch.stop()
-    for left in bench.folder.glob("bare.sqlite*"):
-        left.unlink()
-    return Sample(written / seconds, mean(before, bench.ground()), cpu, written, {"bare mutations/s": written / seconds, "ours": ours})
+    for blind in (True, False):
+        shutil.copy(_database(bench.seed.folder), database)
+        watch = Stopwatch({})
+        written, seconds = write_bare(database, rows, at_once=AT_ONCE, seconds=bench.seconds, blind=blind)
+        cpu, rates[blind] = watch.stop(), written / seconds
+        for left in bench.folder.glob("bare.sqlite*"):
+            left.unlink()
+    return Sample(rates[False], mean(before, bench.ground()), cpu, written,
+                  {"bare mutations/s": rates[False], "bare, blind": rates[True], "ours": ours})
 
 
 def _database(folder: Path) -> Path:

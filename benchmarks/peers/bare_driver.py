@@ -1,8 +1,11 @@
 """What the disk's library can do at all: the very rows that Holdfast wrote, written again through apsw, with nothing around it.
 
 The log entries and the records' rows are taken from a database that pushes have filled, and are written to a copy of the database as it
-stood before: per transaction 50 records updated by their primary key, 50 entries inserted, one head moved; `synchronous=FULL`, WAL,
-SQLite's own checkpoints. Same tables, same indexes, same bytes, same order of records; no decoding, no judging, no reading, no answers.
+stood before: per transaction 50 records read and updated by their primary key, 50 entries inserted, one head moved;
+`synchronous=FULL`, WAL, SQLite's own checkpoints. Same tables, same indexes, same bytes, same order of records; no decoding, no
+judging, no answers. A save reads what it saves upon, so the bare driver reads the row too, and runs its statements one by one, as
+a program that saves does; `blind` leaves the reading out and writes each table in one `executemany`: what the disk and the library
+can take from somebody who need not know what is there.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ def _newest_of_record(connection: apsw.Connection) -> dict[int, int]:
     return dict(found)
 
 
-def write_bare(database: Path, rows: BareRows, *, at_once: int, seconds: float) -> tuple[int, float]:
+def write_bare(database: Path, rows: BareRows, *, at_once: int, seconds: float, blind: bool = False) -> tuple[int, float]:
     """Write `rows` to `database` (which holds none of them yet), `at_once` per transaction: (how many, in how many seconds)."""
     connection = apsw.Connection(str(database))
     try:
@@ -65,16 +68,14 @@ def write_bare(database: Path, rows: BareRows, *, at_once: int, seconds: float) 
         connection.pragma("synchronous", "FULL")
         connection.pragma("cache_size", -32_768)
         connection.wal_autocheckpoint(1_000)
-        insert = f"INSERT INTO {LOG} ({_list(rows.entry_columns)}) VALUES ({','.join('?' * len(rows.entry_columns))})"
-        update = (f"UPDATE {RECORDS} SET {','.join(f'{_quoted(name)}=?' for name in rows.record_columns)} "
-                  f"WHERE {' AND '.join(f'{_quoted(name)}=?' for name in rows.record_key)}")
+        save = _save_blind if blind else _save
+        statements = _Statements.of(rows)
         seq_at, digest_at, tenant_at = (rows.entry_columns.index(name) for name in ("seq", "digest", "tenant_no"))
         written, began = 0, time.perf_counter()
         for first in _batches(len(rows.entries), at_once):
             entries = rows.entries[first:first + at_once]
             with connection:
-                connection.executemany(update, rows.records[first:first + at_once])
-                connection.executemany(insert, entries)
+                save(connection, statements, rows.records[first:first + at_once], entries)
                 connection.execute(f"UPDATE {HEADS} SET seq=?, digest=? WHERE no=?",
                                    (entries[-1][seq_at], entries[-1][digest_at], entries[-1][tenant_at]))
             written += len(entries)
@@ -83,6 +84,36 @@ def write_bare(database: Path, rows: BareRows, *, at_once: int, seconds: float) 
         return written, time.perf_counter() - began
     finally:
         connection.close()
+
+
+@dataclass(frozen=True)
+class _Statements:
+    select: str
+    update: str
+    insert: str
+    keys: int
+    """How many values at the end of a record's are its key's."""
+
+    @classmethod
+    def of(cls, rows: BareRows) -> _Statements:
+        where = " AND ".join(f"{_quoted(name)}=?" for name in rows.record_key)
+        return cls(f"SELECT {_list(rows.record_columns)} FROM {RECORDS} WHERE {where}",
+                   f"UPDATE {RECORDS} SET {','.join(f'{_quoted(name)}=?' for name in rows.record_columns)} WHERE {where}",
+                   f"INSERT INTO {LOG} ({_list(rows.entry_columns)}) VALUES ({','.join('?' * len(rows.entry_columns))})",
+                   len(rows.record_key))
+
+
+def _save(connection: apsw.Connection, statements: _Statements, records: list[Any], entries: list[Any]) -> None:
+    for record, entry in zip(records, entries, strict=True):
+        if connection.execute(statements.select, record[-statements.keys:]).fetchone() is None:
+            raise LookupError("the database lacks a record that the pushes changed")
+        connection.execute(statements.update, record)
+        connection.execute(statements.insert, entry)
+
+
+def _save_blind(connection: apsw.Connection, statements: _Statements, records: list[Any], entries: list[Any]) -> None:
+    connection.executemany(statements.update, records)
+    connection.executemany(statements.insert, entries)
 
 
 def _batches(count: int, at_once: int) -> Iterator[int]:

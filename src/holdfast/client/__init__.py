@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from holdfast.client.autosave import AutoSaved
-from holdfast.client.autosaver import AutoSaver, Result
+from holdfast.client.autosaver import AutoSaver
 from holdfast.client.backends import Backend, FileBackend, MemoryBackend, ServerBackend, SQLiteBackend
 from holdfast.client.blocking import BlockingReplica, open_replica_blocking
 from holdfast.client.buffer import Mark, TextBuffer
 from holdfast.client.machine import State
 from holdfast.client.opening import open_replica
 from holdfast.client.replica import Replica
+from holdfast.client.results import Result
 from holdfast.client.settings import ReplicaSettings
 from holdfast.client.status import Status
 from holdfast.client.transport import Answered, Channel, ChannelClosed, Reply, Request, Transport, Unreachable

@@ -17,7 +17,16 @@ from holdfast.client.replica_file import sync_folder, world_error
 from holdfast.client.transport import Transport, Unreachable
 from holdfast.client.web import WebTransport
 from holdfast.client.wire import TokenSource, Wire
-from holdfast.core.errors import InvalidValue, NotFound, WorldError
+from holdfast.core.errors import (
+    InvalidValue,
+    NotFound,
+    StorageCorrupt,
+    StorageFailed,
+    StorageFull,
+    StorageLocked,
+    StorageReadOnly,
+    WorldError,
+)
 from holdfast.core.identity import natural_id
 from holdfast.runtime import RealRuntime, Runtime
 
@@ -29,6 +38,7 @@ Names: TypeAlias = list[str]
 Rows: TypeAlias = list[Any]
 
 NAME_CHARACTERS_MAX: Final = 200
+FILE_NAME_BYTES_MAX: Final = 235            # of 255: a suffix follows
 
 
 class Backend(Protocol):
@@ -50,6 +60,22 @@ def raise_on_name(name: str) -> None:
     """Raises InvalidValue."""
     if not name or len(name) > NAME_CHARACTERS_MAX or "\0" in name:
         raise InvalidValue(f"A document's name has 1 to {NAME_CHARACTERS_MAX} characters.", field="name")
+
+
+_TROUBLES: Final[dict[type[WorldError], tuple[str, str]]] = {
+    StorageFull: ("The disk is full", "Free space on the disk."),
+    StorageReadOnly: ("{place} cannot be written", "Make it writable for this user, or choose another place."),
+    StorageLocked: ("Another process keeps {place} locked", "Close the program that holds it."),
+    StorageCorrupt: ("{place} is damaged, or is something else", "Move it away, or choose another place."),
+}
+
+
+def _told(error: Exception, doing: str, place: Path, system_errno: int = 0) -> WorldError:
+    """What the disk raised, as an error of the tree that names the place."""
+    found = world_error(error, doing, system_errno)
+    kind = StorageFailed if found is None else type(found)
+    words, hint = _TROUBLES.get(kind, ("{place} could not be read or written", "Look at the disk."))
+    return kind(f"{words.format(place=place)}, while {doing}.", hint=hint)
 
 
 class MemoryBackend:
@@ -99,7 +125,10 @@ class FileBackend:
             unquote(path.name.removesuffix(".json")) for path in self._folder.glob("*.json")) if self._folder.is_dir() else [])
 
     def _path(self, name: str) -> Path:
-        return self._folder / (quote(name, safe="").replace(".", "%2E") + ".json")
+        file = quote(name, safe=" ").replace(".", "%2E")
+        if len(file) > FILE_NAME_BYTES_MAX:
+            raise InvalidValue("This name is too long for a file's.", field="name", hint="Choose a shorter one, or another backend.")
+        return self._folder / (file + ".json")
 
     def _write(self, path: Path, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,8 +148,7 @@ class FileBackend:
         try:
             return await self._runtime.blocking(work)
         except OSError as error:
-            found = world_error(error, doing)
-            raise (found or WorldError(f"It failed while {doing}.")) from error
+            raise _told(error, doing, self._folder) from error
 
 
 class SQLiteBackend:
@@ -160,8 +188,7 @@ class SQLiteBackend:
             return self._connection.execute(sql, values).fetchall()
         except apsw.Error as error:
             number = self._connection.system_errno if self._connection is not None else 0
-            found = world_error(error, doing, number)
-            raise (found or WorldError(f"It failed while {doing}.")) from error
+            raise _told(error, doing, self._path, number) from error
 
     def _opened(self) -> apsw.Connection:
         connection = apsw.Connection(str(self._path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, self._runtime.sqlite_vfs())
@@ -173,9 +200,10 @@ class SQLiteBackend:
 
 
 class ServerBackend:
-    """Documents as records of one collection of a Holdfast server: with history, other devices and everything else that records have.
+    """Documents as records of one collection of a Holdfast server: with history, search and everything else that records have. A save
+    replaces the document; who wants what two devices did merged takes a replica.
 
-    The collection has a natural key of one field, the name, and a Text field for the content, so that what two devices saved is merged:
+    The collection has a natural key of one field, the name, and a Text field for the content (200,000 characters):
 
         class Document(Record, collection="documents", key=("name",), access=tenant):
             name: str
@@ -193,12 +221,20 @@ class ServerBackend:
         self._runtime = runtime or RealRuntime()
 
     async def save(self, name: str, content: bytes) -> None:
-        fields = {self._name: name, self._content: content.decode()}
         path = f"/v1/records/{self._collection}/{self._id(name)}"
         try:
             await self._call("PATCH", path, {"fields": {self._content: content.decode()}})
         except NotFound:
+            await self._create(path, {self._name: name, self._content: content.decode()})
+
+    async def _create(self, path: str, fields: dict[str, str]) -> None:
+        """Make the document; one that was deleted before comes back with the new content."""
+        try:
+            await self._call("POST", f"{path}/undelete")
+        except NotFound:
             await self._call("POST", f"/v1/records/{self._collection}", {"fields": fields})
+        else:
+            await self._call("PATCH", path, {"fields": {self._content: fields[self._content]}})
 
     async def load(self, name: str) -> bytes | None:
         try:

@@ -169,8 +169,10 @@ class EmbeddedHost:
 
 
 class ServedHost:
-    """`tests.proof.served` on a free port, with its writer in a process of its own. `within`: a command that runs it somewhere else;
-    `settings` are environment variables."""
+    """`tests.proof.served` on a free port (or `port`), with its writer in a process of its own. `within`: a command that runs it somewhere
+    else; `settings` are environment variables."""
+
+    port = "0"
 
     def __init__(self, folder: Path, *, within: Sequence[str] = (), **settings: str) -> None:
         self.folder = folder
@@ -184,7 +186,7 @@ class ServedHost:
         self.client: httpx.AsyncClient | None = None
 
     def _launch(self) -> subprocess.Popen[str]:
-        command = [*self._within, sys.executable, "-m", "tests.proof.served", str(self.folder), "0", "process"]
+        command = [*self._within, sys.executable, "-m", "tests.proof.served", str(self.folder), self.port, "process"]
         with self.log.open("a") as errors:
             return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
                                     env={**environment(self.folder), **self._settings})

@@ -1,0 +1,264 @@
+/**
+ * What a device expects the server to make of an own mutation: the server's `decide` (src/holdfast/core/decide.py and places.py) without
+ * what only the server judges. Rights, limits, references and checks have no place here; what the rules would hold is shown anyway, in
+ * the end, because a device shows its own changes until the server has spoken. Only typing that goes on in a held text is not shown.
+ */
+import { applyOps, valueAt } from "./apply.js";
+import type { Context, Entry, Op, Pending, PlaceOp, Row, SetOp, SpliceOp, UnsetOp, Waiting } from "./facts.js";
+import { placeOf } from "./facts.js";
+import { contains, overlaps, parse } from "./pointer.js";
+import { lengthOf } from "./points.js";
+import { defaults, isFiner, textDefault, type Collection, type Field } from "./schema.js";
+import * as text from "./text.js";
+import { same, type Json, type JsonObject } from "./values.js";
+import { contextAfter, eachText, gather, passOver, pastIdentical, takenBack, TAKEN_BACK } from "./waiting.js";
+
+/** The seq of an entry that is only expected: newer than any that exists. */
+export const EXPECTED = 2 ** 52;
+
+export interface Decision {
+  readonly fields: JsonObject;
+  readonly deleted: boolean;
+  readonly context: Context | undefined;
+  /** The ops as they would be applied; of what would wait, as sent. */
+  readonly ops: readonly Op[];
+}
+
+/** `since`: entries of others newer than the mutation's base, rising. undefined: there is no such record, nothing is shown. */
+export function decide(
+  row: Row | undefined, mutation: Pending, since: readonly Entry[], context: Context | undefined, deviceId: string, actorId: string, collection: Collection,
+): Decision | undefined {
+  const first = mutation.ops[0]!;
+  const working = new Working(row?.fields ?? {}, mutation, since, context, deviceId, collection);
+  let deleted = row?.deleted ?? false;
+  if (first.op === "create") {
+    if (!row) {
+      if (isForSomebodyElse(first.value, actorId, collection)) return undefined;
+      working.create(first.value);
+    } else {
+      if (deleted && mutation.base < row.rev && since.some((entry) => entry.seq === row.rev)) {
+        return { fields: row.fields, deleted, context: contextAfter(context, mutation.base, EXPECTED, undefined, false), ops: mutation.ops };
+      }
+      if (deleted) working.ops.push({ op: "undelete" });
+      deleted = false;
+      working.merge(first.value);
+    }
+  } else if (!row) {
+    return undefined;
+  } else if (first.op === "delete" || first.op === "undelete") {
+    deleted = first.op === "delete";
+    working.ops.push(first);
+  } else {
+    for (const op of mutation.ops) working.takeOp(op as PlaceOp);
+  }
+  if (mutation.atomic && working.held.length) working.holdAll();
+  const touched = working.texts.size || working.ops.some((op) => op.op === "splice");
+  const texts = touched ? eachText(collection, (name) => working.waiting(name)) : undefined;
+  return {
+    fields: working.shown(), deleted, ops: working.held.length ? mutation.ops : working.ops,
+    context: contextAfter(context, mutation.base, EXPECTED, texts, since.length > 0),
+  };
+}
+
+/** Who creates a record may be part of its key: nobody takes somebody else's place. */
+function isForSomebodyElse(value: JsonObject, actorId: string, { key = [], fields }: Collection): boolean {
+  return key.some((name) => fields[name]?.stamped === "created_by" && value[name] !== actorId);
+}
+
+/** One standing change of a place. */
+interface Rival {
+  readonly path: string;
+  readonly op: SetOp | UnsetOp;
+  readonly entry: Entry;
+}
+
+class Working {
+  ops: Op[] = [];
+  held: Op[] = [];
+  texts = new Map<string, readonly Waiting[]>();
+  private readonly before: JsonObject;
+  private standing: readonly Entry[] | undefined;
+
+  constructor(
+    private fields: JsonObject, private readonly mutation: Pending, private readonly since: readonly Entry[],
+    private readonly context: Context | undefined, private readonly deviceId: string, private readonly collection: Collection,
+  ) {
+    this.before = fields;
+  }
+
+  /** The fields with what would be held put on top, where that is possible. */
+  shown(): JsonObject {
+    let { fields } = this;
+    for (const op of this.held) {
+      if (op.op === "splice") continue;
+      try {
+        fields = applyOps(fields, [op], this.collection).fields;
+      } catch {
+        // It fits nowhere; the server will say so.
+      }
+    }
+    return fields;
+  }
+
+  private field(name: string): Field | undefined {
+    return Object.hasOwn(this.collection.fields, name) ? this.collection.fields[name] : undefined;
+  }
+
+  create(value: JsonObject): void {
+    const given: JsonObject = {};
+    for (const name in value) {
+      const field = this.field(name);
+      if (field?.stamped) continue;
+      if (field && (value[name] !== null || mayBeNull(field))) given[name] = value[name]!;
+      else this.held.push({ op: "set", path: "/" + name, value: value[name]! });
+    }
+    this.fields = { ...defaults(this.collection), ...given };
+    this.ops = [{ op: "create", value: given }];
+  }
+
+  /** A create of a record that exists: the fields given, as the ops they come to. */
+  merge(value: JsonObject): void {
+    const names = Object.keys(value).filter((name) => this.field(name) && !this.field(name)!.stamped);
+    for (const name of names) {
+      if (this.isIdenticalText(name, value[name]!)) this.texts.set(name, pastIdentical(this.waiting(name), [value[name] as string]));
+    }
+    const skipped = new Set(this.texts.keys());
+    for (const name of names) {
+      const given = value[name]!;
+      const { kind, default: standard = null } = this.field(name)!;
+      const path = "/" + name;
+      if (kind === "text") {
+        if (!skipped.has(name) && given !== (standard ?? "")) this.takeOp({ op: "splice", path, edits: [[0, lengthOf((standard as string) ?? ""), given as string]] });
+      } else if (kind === "counter") this.takeOp({ op: "add", path, by: (given as number) - ((standard as number) ?? 0) });
+      else if (kind === "set") this.takeOp({ op: "include", path, items: given as string[] });
+      else this.takeOp({ op: "set", path, value: given });
+    }
+  }
+
+  private isIdenticalText(name: string, value: Json): boolean {
+    const field = this.field(name)!;
+    if (field.kind !== "text" || value === textDefault(field)) return false;
+    return value === this.fields[name] || this.since.some(({ ops }) => ops[0]?.op === "create" && ops[0].value[name] === value);
+  }
+
+  /** All or none: everything is held anew, in order, so that texts are composed as they were typed. */
+  holdAll(): void {
+    this.fields = this.before;
+    this.ops = [];
+    this.held = [];
+    this.texts = new Map();
+    for (const op of this.mutation.ops) op.op === "splice" ? this.holdText(op) : this.held.push(op);
+  }
+
+  waiting(name: string): readonly Waiting[] {
+    return this.texts.get(name) ?? gather(this.context, name, this.mutation.base, this.since, textDefault(this.field(name)!));
+  }
+
+  private take(op: Op): void {
+    this.fields = applyOps(this.fields, [op], this.collection).fields;
+    this.ops.push(op);
+  }
+
+  takeOp(op: PlaceOp): void {
+    const segments = parse(op.path);
+    const field = this.field(segments[0]!);
+    if (field?.stamped) return;
+    if (!field || (segments.length > 1 && field.kind !== "json")) this.held.push(op);
+    else if (op.op === "set" || op.op === "unset") this.takeSet(op, field, segments);
+    else if (op.op === "splice") this.takeSplice(op, segments[0]!);
+    else if (op.op === "exclude") {
+      const kept = this.included(op.path);
+      const items = op.items.filter((item) => !kept.has(item));
+      if (items.length) this.take(items.length < op.items.length ? { ...op, items } : op);
+    } else if (op.op === "add" && !Number.isSafeInteger((this.fields[segments[0]!] as number) + op.by)) this.held.push(op);
+    else this.take(op);
+  }
+
+  private takeSet(op: SetOp | UnsetOp, field: Field, segments: readonly string[]): void {
+    const isNull = op.op === "unset" || op.value === null;
+    if ((segments.length < 2 && isNull && !mayBeNull(field)) || isFiner(field.kind)) {
+      this.held.push(op);
+      return;
+    }
+    const rivals = this.since.length ? this.rivals().filter((rival) => overlaps(rival.path, op.path)) : [];
+    if (rivals.length && field.merge === "ask") {
+      const mine = op.op === "set" ? op.value : null;
+      if (same(mine, valueAt(this.fields, segments) ?? null)) this.take(op);
+      else this.held.push(op);
+      return;
+    }
+    const newer = rivals.filter(({ entry }) => this.isNewer(entry));
+    if (newer.some((rival) => contains(rival.path, op.path))) return;
+    this.take(op);
+    newer.sort((a, b) => order(a.entry, b.entry));
+    for (const rival of newer) this.take({ ...rival.op, restated: true });
+  }
+
+  private isNewer(entry: Entry): boolean {
+    const { stamp } = this.mutation;
+    return entry.stamp > stamp || (entry.stamp === stamp && entry.deviceId > this.deviceId);
+  }
+
+  private takeSplice(op: SpliceOp, name: string): void {
+    const change = text.fromEdits(op.edits);
+    const waiting = this.waiting(name);
+    const [after, rebased] = passOver(waiting, change, this.deviceId);
+    const now = this.fields[name] as string;
+    if (waiting.some((other) => other.deviceId === TAKEN_BACK) || text.span(rebased) > lengthOf(now)) {
+      this.holdText(op);
+      return;
+    }
+    this.texts.set(name, after);
+    this.take(waiting.length ? { ...op, edits: text.toEdits(rebased) } : op);
+  }
+
+  private holdText(op: SpliceOp): void {
+    const name = parse(op.path)[0]!;
+    this.texts.set(name, takenBack(this.waiting(name), text.fromEdits(op.edits), this.deviceId, EXPECTED));
+    this.held.push(op);
+  }
+
+  /** Entries without cancelled pairs. Newest first, so that a redo brings back what an undo took away. */
+  private get stood(): readonly Entry[] {
+    if (!this.standing) {
+      const here = new Set(this.since.map((entry) => entry.seq));
+      const gone = new Set<number>();
+      for (const { seq, reverts } of [...this.since].reverse()) {
+        if (reverts && !gone.has(seq) && here.has(reverts) && !gone.has(reverts)) gone.add(seq).add(reverts);
+      }
+      this.standing = this.since.filter((entry) => !gone.has(entry.seq));
+    }
+    return this.standing;
+  }
+
+  /** What was only written back after a wider set does not count again: it competes where it was made. */
+  private rivals(): Rival[] {
+    const found: Rival[] = [];
+    for (const entry of this.stood) {
+      for (const op of entry.ops) {
+        if (op.op === "set" || op.op === "unset") {
+          if (!op.restated) found.push({ path: op.path, op, entry });
+        } else if (op.op === "create") {
+          for (const name in op.value) found.push({ path: "/" + name, op: { op: "set", path: "/" + name, value: op.value[name]! }, entry });
+        }
+      }
+    }
+    return found;
+  }
+
+  /** Items of a Set that standing entries included last. Include wins over a concurrent exclude. */
+  private included(path: string): Set<string> {
+    const found = new Set<string>();
+    for (const { ops } of this.stood) {
+      for (const op of ops) {
+        const items = op.op === "create" ? ((op.value[path.slice(1)] ?? []) as string[]) : placeOf(op) === path && "items" in op ? op.items : [];
+        for (const item of items) op.op === "exclude" ? found.delete(item) : found.add(item);
+      }
+    }
+    return found;
+  }
+}
+
+const mayBeNull = (field: Field): boolean => field.optional === true || field.kind === "json";
+
+const order = (left: Entry, right: Entry): number => (left.stamp < right.stamp || (left.stamp === right.stamp && left.deviceId < right.deviceId) ? -1 : 1);

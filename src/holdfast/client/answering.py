@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from holdfast.client.device import Device, with_changes
 from holdfast.client.outbox import ACTIONS, Answer, Key, OutboxRow, answer_of, mutation_of
-from holdfast.client.replica_store import Line, ReceiptRow
+from holdfast.client.replica_store import Line
 from holdfast.core.entry import ForkedFrom
+from holdfast.core.errors import WorldError
 from holdfast.core.messages import Problem, Result
 from holdfast.core.rebase import Step, without
 
@@ -31,6 +32,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 ORDER_WAIT_SECONDS: Final = 1.0
 ORDER_TRIES_MAX: Final = 3
+DISK_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Outcome:
     held: bool = False
     refused: list[OutboxRow] = field(default_factory=list)
     acknowledged: int = 0
+    forked: bool = False            # the outbox was copied: a new id is to be taken
 
 
 @dataclass(slots=True)
@@ -76,6 +79,21 @@ class Lanes:
             size += len(body) + 1
         return rows, bodies
 
+    def due_call(self, device: Device, monotonic: float) -> OutboxRow | None:
+        """The first action call, once every edit that was made before it is answered or its line has to wait."""
+        for row in device.unanswered():
+            if row.collection == ACTIONS and self.waits_until.get(row.key, 0.0) <= monotonic:
+                return row
+            if row.collection != ACTIONS and self.waits_until.get(row.key, 0.0) <= monotonic and not _is_known_refused(row):
+                return None
+        return None
+
+    def waits_again(self, key: Key, monotonic: float) -> bool:
+        """Let the calls of an action wait, whose reading was overtaken again and again; False: that was tried often enough."""
+        self.waits_until[key] = monotonic + ORDER_WAIT_SECONDS
+        self.disordered[key] = self.disordered.get(key, 0) + 1
+        return self.disordered[key] <= ORDER_TRIES_MAX
+
     def is_lost(self, device: Device, row: OutboxRow) -> bool:
         """Whether the server has said so often that it lacks what stands before the first row of a line that it will not find it."""
         if first_unanswered(device, row) is not row:
@@ -86,7 +104,7 @@ class Lanes:
     def next_ripe_ms(self, device: Device, *, now_ms: int, hold_ms: int, hold_ms_max: int) -> int | None:
         """In how many ms the next row becomes ripe; None: none is unsent."""
         left = [max(0, min(row.made.changed_at + hold_ms, row.made.made_at + hold_ms_max) - now_ms)
-                for row in device.by_id.values() if row.state == "unsent"]
+                for row in device.by_id.values() if row.state == "unsent" and row.collection != ACTIONS]
         return min(left, default=None)
 
 
@@ -111,10 +129,8 @@ def mark_sent(device: Device, rows: Sequence[OutboxRow]) -> bool:
     fresh = [row for row in rows if row.state == "unsent"]
     if not fresh:
         return True
-    if any(row.row == 0 for row in fresh):      # in memory alone: sent at once, and never joined with anything
-        for row in fresh:
-            row.state, row.made = "sent", with_changes(row.made, device_id=device.device_id)
-        return True
+    if any(row.row == 0 for row in fresh):
+        device.raise_unless_written()
     known = {row.mutation_id: row.made for row in fresh}
     with device.file.writing("marking what is sent"):
         device.take_in_others()
@@ -129,12 +145,10 @@ def mark_sent(device: Device, rows: Sequence[OutboxRow]) -> bool:
 
 
 def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monotonic: float) -> Outcome:
-    """Take in the results of a push. Raises WorldErrors; then nothing was taken in, and the rows are sent again under their ids."""
+    """Take in the results of a push. A disk that fails leaves them in memory, and says so (`Device.note_unsaved`)."""
     outcome = Outcome()
     now = device.runtime.now_ms()
-    changed: list[OutboxRow] = []
     lines: list[tuple[Key, Line]] = []
-    receipts: list[ReceiptRow] = []
     finals: list[tuple[OutboxRow, Problem]] = []
     replaced: list[tuple[OutboxRow, OutboxRow]] = []
     for result in results:
@@ -152,30 +166,56 @@ def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monoto
             after.answer = Answer(outcome="applied", receipt="committed", at=now, seq=0)
             after.made = row.made.first or row.made
         replaced.append((row, after))
-        changed.append(after)
         outcome.acknowledged += 1
         outcome.held |= result.receipt == "held"
         if result.seq:
             lines.append((row.key, Line(row.mutation_id, row.made.device_id or device.device_id, result.seq)))
-    with device.file.writing("keeping the server's answers"):
-        device.store.change([after for _, after in replaced if after.row])
-        device.store.put_lines(lines)
-        device.store.put_receipts(receipts)
-        meta = {"synced_at": now} if outcome.acknowledged else {}
-        if outcome.held:
-            meta["inbox_stale"] = True
-        device.store.put_meta(meta)
+    meta = _meta_after(outcome, now)
+    failure = _kept_answers(device, [after for _, after in replaced], lines, meta)
     device.meta.update(meta)
     for row, after in replaced:
         row.state, row.made, row.answer = after.state, after.made, after.answer
         if after.state == "acknowledged":
             lanes.waits_until.pop(row.key, None)
             lanes.disordered.pop(row.key, None)
+    if failure is not None:
+        device.note_unsaved(failure, [row for row, _ in replaced], lines)
     for row, problem in finals:
-        refuse_row(device, row, problem)
-        outcome.refused.append(row)
+        _refuse(device, row, problem, lanes, monotonic, outcome)
     device.tell({row.key for row, _ in replaced} | {row.key for row, _ in finals})
     return outcome
+
+
+def _meta_after(outcome: Outcome, now: int) -> dict[str, Any]:
+    meta: dict[str, Any] = {"synced_at": now} if outcome.acknowledged else {}
+    if outcome.held:
+        meta["inbox_stale"] = True
+    if outcome.forked:
+        meta["forking"] = True
+    return meta
+
+
+def _kept_answers(device: Device, rows: Sequence[OutboxRow], lines: Sequence[tuple[Key, Line]], meta: dict[str, Any]) -> WorldError | None:
+    """Write them; why that could not be done."""
+    try:
+        with device.file.writing("keeping the server's answers"):
+            device.store.change([row for row in rows if row.row])
+            device.store.put_lines(lines)
+            device.store.put_meta(meta)
+    except WorldError as error:
+        return error
+    return None
+
+
+def _refuse(device: Device, row: OutboxRow, problem: Problem, lanes: Lanes, monotonic: float, outcome: Outcome) -> None:
+    """A refusal that the disk cannot take down is as if it had not been heard: the row is sent again later, and refused again."""
+    try:
+        refuse_row(device, row, problem)
+    except WorldError as error:
+        device.failure = error
+        lanes.waits_until[row.key] = monotonic + DISK_WAIT_SECONDS
+        return
+    outcome.refused.append(row)
 
 
 def _sort_refusal(device: Device, row: OutboxRow, problem: Problem, lanes: Lanes, monotonic: float, outcome: Outcome,
@@ -189,8 +229,7 @@ def _sort_refusal(device: Device, row: OutboxRow, problem: Problem, lanes: Lanes
     elif problem.code in ("forked", "out_of_order"):
         answer = Answer(outcome="refused", receipt="refused", error=problem, at=now)
         replaced.append((row, msgspec.structs.replace(row, answer=answer)))
-        if not device.meta.get("forking"):
-            device.put_meta(forking=True)
+        outcome.forked = True
     else:
         finals.append((row, problem))
 
@@ -226,6 +265,8 @@ def refuse_row(device: Device, row: OutboxRow, problem: Problem) -> None:
         device.store.change([one for one in [refused, *anew] if one.row])
     device.refused.append(refused)
     device.settle([row])
+    if refused.row == 0:
+        device.unwritten.append(refused)
     for old, new in zip(behind, anew, strict=True):
         device.by_id.pop(old.mutation_id, None)
         old.mutation_id, old.state, old.made, old.answer = new.mutation_id, new.state, new.made, None

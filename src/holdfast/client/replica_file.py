@@ -133,6 +133,7 @@ class ReplicaFile:
         connection.pragma("temp_store", "MEMORY")
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("synchronous", "EXTRA")
+        self._raise_on_foreign(connection)          # before anything of the file is touched
         if connection.pragma("journal_mode") != "wal" and connection.pragma("journal_mode", "wal") != "wal":
             raise UnsafeSettings("The file system does not allow a write-ahead log.", hint="Put the replica on a local disk.")
         connection.pragma("journal_size_limit", WAL_KEPT_BYTES)
@@ -143,20 +144,26 @@ class ReplicaFile:
         self._seen_version = connection.pragma("data_version")
 
     def _prepare(self, connection: apsw.Connection) -> None:
-        """Make the tables, or refuse a file of somebody else or of a newer Holdfast."""
+        """Make the tables, if they are not there."""
         with self.writing("opening it"):
-            application, version = connection.pragma("application_id"), connection.pragma("user_version")
-            if version == 0 and application == 0:
-                if connection.execute("SELECT count(*) FROM sqlite_schema").get:
-                    raise StorageCorrupt("This file is a database, but no replica.", hint="Choose another path.")
+            if self._raise_on_foreign(connection):
                 connection.execute(TABLES)
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}")
                 self.is_new = True
-            elif application != APPLICATION_ID:
+
+    def _raise_on_foreign(self, connection: apsw.Connection) -> bool:
+        """Refuse a file of somebody else or of a newer Holdfast; whether it is a new one."""
+        application, version = connection.pragma("application_id"), connection.pragma("user_version")
+        if version == 0 and application == 0:
+            if connection.execute("SELECT count(*) FROM sqlite_schema").get:
                 raise StorageCorrupt("This file is a database, but no replica.", hint="Choose another path.")
-            elif version > FORMAT:
-                raise StorageNewer(f"This replica was written by a newer Holdfast (format {version}, this one knows {FORMAT}).",
-                                   hint="Upgrade Holdfast; nothing was touched, and what is unsent is still there.")
+            return True
+        if application != APPLICATION_ID:
+            raise StorageCorrupt("This file is a database, but no replica.", hint="Choose another path.")
+        if version > FORMAT:
+            raise StorageNewer(f"This replica was written by a newer Holdfast (format {version}, this one knows {FORMAT}).",
+                               hint="Upgrade Holdfast; nothing was touched, and what is unsent is still there.")
+        return False
 
     def close(self) -> None:
         """Never raises for a disk that fails: what was committed is committed."""

@@ -13,12 +13,12 @@ from typing import Any, Final
 from holdfast.client.answering import Lanes, mark_sent, refuse_row, take_answers, take_new_id
 from holdfast.client.backoff import Backoff
 from holdfast.client.device import Device
-from holdfast.client.outbox import ACTIONS, Answer, OutboxRow
+from holdfast.client.outbox import Answer, OutboxRow
 from holdfast.client.settings import ReplicaSettings
 from holdfast.client.taking import take_records
 from holdfast.client.transport import Unreachable
 from holdfast.client.wire import Wire
-from holdfast.core.errors import CallerError, Forbidden, HoldfastError, NotSignedIn, StateError, WorldError
+from holdfast.core.errors import CallerError, Conflict, Forbidden, HoldfastError, NotSignedIn, StateError, TooSlow, WorldError
 from holdfast.core.messages import Problem, PushReply, Result
 
 __all__ = ["Push", "Sending"]
@@ -74,7 +74,7 @@ class Sending:
         """Send what is due, one push; whether there was any. Raises Unreachable, ChannelClosed, NotSignedIn, Forbidden."""
         if self.device.runtime.monotonic() < self.retry_at:
             return False
-        if self.device.meta.get("forking") and take_new_id(self.device):
+        if self._must_take_new_id():
             return True
         rows, bodies = self.due()
         if not rows:
@@ -94,6 +94,14 @@ class Sending:
         self._take(reply)
         self._batch_max = min(self.settings.push_mutations_max, self._batch_max * 2)
         return True
+
+    def _must_take_new_id(self) -> bool:
+        """Take one, if the outbox was copied and everything that may have arrived is answered; whether that was done just now."""
+        try:
+            return bool(self.device.meta.get("forking")) and take_new_id(self.device)
+        except WorldError as error:
+            self.device.failure = error
+            return False
 
     def _mark(self, rows: Sequence[OutboxRow]) -> bool:
         try:
@@ -119,7 +127,11 @@ class Sending:
             self._batch_max = max(1, len(rows) // 2)
             return
         self._batch_max = 1
-        refuse_row(self.device, rows[0], Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field))
+        try:
+            refuse_row(self.device, rows[0], Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field))
+        except WorldError as failure:           # sent again, and refused again, when the disk may take it down
+            self.device.failure = failure
+            self.retry_at = self.device.runtime.monotonic() + self.settings.disk_retry_seconds
 
     def _note_failure(self, error: HoldfastError, at_least: float) -> None:
         self.failures += 1
@@ -137,7 +149,7 @@ class Sending:
         if self.device.runtime.monotonic() < self.retry_at:
             return False
         try:
-            return await self._ask_wanted() or await self._call_action() or await self._look_at_inbox()
+            return await self._ask_wanted() or await self.call_action() or await self._look_at_inbox()
         except (NotSignedIn, Forbidden, Unreachable):
             raise
         except WorldError as error:
@@ -179,8 +191,10 @@ class Sending:
         self.device.tell(set())
         return True
 
-    async def _call_action(self) -> bool:
-        row = next((one for one in self.device.unanswered() if one.collection == ACTIONS), None)
+    async def call_action(self) -> bool:
+        """Call the first action that waits; whether there was any. It may rest on edits that were made before it: it waits for those on
+        their way, not for a line that is stuck. Raises Unreachable, NotSignedIn, Forbidden, WorldError."""
+        row = self.lanes.due_call(self.device, self.device.runtime.monotonic())
         if row is None or not self._mark([row]):
             return False
         try:
@@ -189,9 +203,12 @@ class Sending:
         except (CallerError, StateError) as error:
             if isinstance(error, NotSignedIn):
                 raise
+            if isinstance(error, Conflict | TooSlow) and self.lanes.waits_again(row.key, self.device.runtime.monotonic()):
+                return True
             refuse_row(self.device, row, Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field))
             return True
         answer = Answer(outcome=reply.get("outcome", "applied"), receipt=reply.get("receipt", "committed"), position=reply.get("position"),
                         reply=reply.get("reply"), at=self.device.runtime.now_ms())
+        self.lanes.disordered.pop(row.key, None)
         self.device.finish_call(row, answer)
         return True

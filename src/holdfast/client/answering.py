@@ -26,7 +26,7 @@ from holdfast.core.errors import WorldError
 from holdfast.core.messages import Problem, Result
 from holdfast.core.rebase import Step, without
 
-__all__ = ["Lanes", "Outcome", "mark_sent", "refuse_row", "take_answers", "take_back", "take_new_id"]
+__all__ = ["Lanes", "Outcome", "is_forking", "mark_sent", "refuse_row", "take_answers", "take_back", "take_new_id"]
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -58,7 +58,7 @@ class Lanes:
             bytes_max: int) -> tuple[list[OutboxRow], list[bytes]]:
         """The rows of the next push with their wire form: in order within a line, oldest first, as many as fit. A row that may still
         take in edits waits `hold_ms` after the last one, at most `hold_ms_max`; a line that waits stops nobody else."""
-        forking = device.meta.get("forking")
+        forking = is_forking(device)
         rows: list[OutboxRow] = []
         bodies: list[bytes] = []
         size = 0
@@ -121,6 +121,12 @@ def ripe(row: OutboxRow, now_ms: int, hold_ms: int, hold_ms_max: int) -> bool:
 
 def _is_known_refused(row: OutboxRow) -> bool:
     return row.answer is not None and row.answer.error is not None
+
+
+def is_forking(device: Device) -> bool:
+    """Whether the device is to take a new id. A row that knows that it was refused says so too: a disk that failed in between may have kept
+    the one and not the other."""
+    return bool(device.meta.get("forking")) or any(_is_known_refused(row) for row in device.by_id.values())
 
 
 def mark_sent(device: Device, rows: Sequence[OutboxRow]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from holdfast.client.answering import Lanes, mark_sent, refuse_row, take_answers, take_new_id
+from holdfast.client.answering import Lanes, is_forking, mark_sent, refuse_row, take_answers, take_new_id
 from holdfast.client.backoff import Backoff
 from holdfast.client.device import Device
 from holdfast.client.outbox import Answer, OutboxRow
@@ -98,7 +98,7 @@ class Sending:
     def _must_take_new_id(self) -> bool:
         """Take one, if the outbox was copied and everything that may have arrived is answered; whether that was done just now."""
         try:
-            return bool(self.device.meta.get("forking")) and take_new_id(self.device)
+            return is_forking(self.device) and take_new_id(self.device)
         except WorldError as error:
             self.device.failure = error
             return False

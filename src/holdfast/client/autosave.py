@@ -5,7 +5,7 @@
     note.title = "Groceries"            # on the disk within 100 ms, at the server 500 ms after the last change
 
 A watcher looks ten times a second what was assigned. What others change appears in the object, in the fields that were not assigned to
-since. An assigned value that does not fit is not kept: `problem` says why, until it does.
+since. An assigned value that does not fit is not kept: `problem` says why, until it does; one that does not fit at the end is raised then.
 """
 
 from __future__ import annotations
@@ -57,14 +57,17 @@ class AutoSaved(Generic[R]):
             self.problem = error
 
     def close(self) -> None:
-        """Keep what was assigned, and stop watching."""
+        """Keep what was assigned, and stop watching. Raises what keeps something assigned from being kept: InvalidValue, LimitExceeded,
+        NotFound (the record is gone), WorldErrors."""
         if self._task is None:
             return
-        self.flush()
         self._task.cancel()
         self._task = None
         if self._look in self._device.on_changed:
             self._device.on_changed.remove(self._look)
+        self.flush()
+        if self.problem is not None:
+            raise self.problem
 
     async def _watch(self) -> None:
         while True:

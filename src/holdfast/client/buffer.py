@@ -87,6 +87,7 @@ class TextBuffer:
         self._edit(text.diff(self._text, wanted))
 
     def _edit(self, edits: Sequence[Edit]) -> None:
+        self._device.person.raise_on_stranger()
         limit = self._device.schema.limits.text_code_points_max
         growth = sum(len(inserted) - deleted for _, deleted, inserted in edits)
         if growth > 0 and len(self._text) + growth > limit:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.client.outbox import ACTIONS, Answer, Key, Made, OutboxRow, joined, mutation_of
+from holdfast.client.person import Person
 from holdfast.client.replica_file import ReplicaFile
 from holdfast.client.replica_store import Line, ReceiptRow, ReplicaStore
 from holdfast.core import clock, position
@@ -55,6 +56,7 @@ class Device:
         self.unwritten: list[OutboxRow] = []            # not on the disk yet
         self.unsaved: dict[str, OutboxRow] = {}         # on the disk in an older state
         self.failure: WorldError | None = None
+        self.person = Person()
         self.on_changed: list[Callable[[set[Key] | None], None]] = []
         self.on_edited: list[Callable[[], None]] = []
         self.showing = showing(schema)

@@ -14,7 +14,7 @@ from holdfast.client.device import Device
 from holdfast.client.outbox import Key
 from holdfast.core.apply import defaults
 from holdfast.core.entry import Row
-from holdfast.core.errors import DeclarationError, InvalidValue, LimitExceeded, NotFound
+from holdfast.core.errors import DeclarationError, HoldfastError, InvalidValue, LimitExceeded, NotFound
 from holdfast.core.identity import natural_id
 from holdfast.core.ops import CreateOp, DeleteOp, Op, UndeleteOp
 from holdfast.core.schema import Collection, Field, Kind, Stamped
@@ -44,6 +44,7 @@ class Records:
 
     def find(self, kind: type[R], record_id: str, *, include_deleted: bool = False) -> R | None:
         """The record as this device has it, own unsent work included; None if it is not here."""
+        self._device.person.raise_on_stranger()
         self._device.look_for_others()
         row = self._device.view((self._name(kind), record_id)).row
         return None if row is None or (row.deleted and not include_deleted) else from_fields(kind, view_of_row(row))
@@ -78,6 +79,7 @@ class Records:
     def _rows(self, collection: str) -> Iterator[Row]:
         """The views of a collection: what was pulled, with own work on top."""
         device = self._device
+        device.person.raise_on_stranger()
         device.look_for_others()
         worked_on = device.keys(collection)
         shown = {key: row for key in worked_on if (row := device.view(key).row) is not None}
@@ -161,6 +163,7 @@ class Records:
 
     def _edit(self, key: Key, make: Callable[[Row | None], Sequence[Op]]) -> None:
         limits = self._device.schema.limits
+        self._device.person.raise_on_stranger()
 
         def bounded(row: Row | None) -> Sequence[Op]:
             ops = make(row)
@@ -178,6 +181,7 @@ class Records:
         declared: Field | None = self._collection(type(record)).fields.get(field)
         if declared is None or declared.kind is not Kind.TEXT:
             raise InvalidValue(f"{type(record).__name__} has no Text field {field}.", field=field)
+        self._device.person.raise_on_stranger()
         self._device.look_for_others()
         made = TextBuffer(self._device, (self._name(type(record)), record.id), field)
         self._buffers.append(made)
@@ -193,11 +197,21 @@ class Records:
         row = self._device.view(key).row
         return None if row is None else view_of_row(row)
 
-    def _close_bound(self) -> None:
+    def _flush_bound(self) -> None:
         for bound in self._bound:
-            bound.close()
+            bound.flush()
+
+    def _close_bound(self) -> HoldfastError | None:
+        """End all of them; the first error that kept something assigned from being kept."""
+        problem: HoldfastError | None = None
+        for bound in self._bound:
+            try:
+                bound.close()
+            except HoldfastError as error:
+                problem = problem or error
         for buffer in self._buffers:
             buffer.close()
+        return problem
 
     # -- declared ---------------------------------------------------------------------------------------------------------
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from holdfast.client.answering import refuse_row
 from holdfast.client.device import Device
 from holdfast.client.export import export_unsent, import_unsent, listed
+from holdfast.client.identity import begin_signing_in
 from holdfast.client.machine import Event, State
 from holdfast.client.outbox import ACTIONS, Key
 from holdfast.client.records import Records, view_of_row
@@ -38,7 +40,7 @@ from holdfast.client.status import (
 )
 from holdfast.client.sync import Sync
 from holdfast.client.wire import TokenSource, Wire
-from holdfast.core.errors import HoldfastError, NotFound, StateError, WorldError
+from holdfast.core.errors import NotFound, StateError, WorldError
 from holdfast.core.messages import Problem
 from holdfast.model.record import Record
 from holdfast.model.typed import collection_of, from_fields
@@ -63,6 +65,7 @@ class Replica(Records):
         self._told: Mapping[str, Any] | None = None
         self._last: Status | None = None
         self._status_listeners: list[Callable[[Status], None]] = []
+        self._queues: list[asyncio.Queue[set[Key] | Literal["closed"] | None]] = []
         self._moved = asyncio.Event()
         device.on_changed.append(self._records_changed)
 
@@ -101,10 +104,12 @@ class Replica(Records):
 
     def pending(self) -> Views:
         """What the server has not acknowledged, oldest first."""
+        self._device.person.raise_on_stranger()
         return [listed(self._device, row) for row in self._device.unanswered()]
 
     def refused(self) -> Views:
         """What the server did not accept, with its reason: look at it, then `drop` it or `send_again`."""
+        self._device.person.raise_on_stranger()
         return [listed(self._device, row) for row in self._device.refused]
 
     def held(self) -> Views:
@@ -131,13 +136,15 @@ class Replica(Records):
         self._device.on_changed.append(listener)
 
     async def changes(self) -> AsyncIterator[set[Key] | None]:
-        """The same as an asynchronous iterator."""
-        queue: asyncio.Queue[set[Key] | None] = asyncio.Queue()
+        """The same as an asynchronous iterator, which ends with the replica."""
+        queue: asyncio.Queue[set[Key] | Literal["closed"] | None] = asyncio.Queue()
         self._device.on_changed.append(queue.put_nowait)
+        self._queues.append(queue)
         try:
-            while True:
-                yield await queue.get()
+            while (keys := await queue.get()) != "closed":
+                yield keys
         finally:
+            self._queues.remove(queue)
             self._device.on_changed.remove(queue.put_nowait)
 
     def _records_changed(self, keys: set[Key] | None) -> None:
@@ -171,8 +178,7 @@ class Replica(Records):
 
     async def flush(self, seconds_max: float = 10.0) -> bool:
         """Send everything now; whether the server has acknowledged all of it in time."""
-        for bound in self._bound:
-            bound.flush()
+        self._flush_bound()
         if self._sync is None:
             return not self._device.unanswered()
         self._sync.sending.hurry = True
@@ -249,14 +255,19 @@ class Replica(Records):
     # -- signing in and out -----------------------------------------------------------------------------------------------
 
     def sign_in(self, token: TokenSource) -> None:
-        """Go on with a new token. It is kept in memory alone."""
+        """Go on with a new token. It is kept in memory alone. If it is another person's, nothing is sent or shown any more (Forbidden)
+        until the person whose replica this is signs in again."""
         if self._wire is not None:
+            begin_signing_in(self._device)
             self._wire.sign_in(token)
+            self._tell(Event.NOT_SIGNED_IN)         # a socket of the token before is not gone on with
             self._tell(Event.SIGNED_IN)
 
     def sign_out(self, unsent: Literal["ask", "keep", "discard"] = "ask") -> None:
         """Forget the token. With unsent work "ask" raises StateError, which says how much: "keep" leaves the file for this person's next
         sign-in, "discard" empties it. Without unsent work the file is emptied, unless "keep"."""
+        self._device.person.raise_on_stranger()
+        self._flush_bound()
         waiting = [*self._device.unanswered(), *self._device.refused]
         if waiting and unsent == "ask":
             raise StateError(f"{len(waiting)} change{'s are' if len(waiting) > 1 else ' is'} not at the server yet.", unsent=len(waiting),
@@ -269,10 +280,12 @@ class Replica(Records):
 
     def export(self) -> dict[str, Any]:
         """What is unsent, as JSON: mutations, and each record as it looks with them."""
+        self._device.person.raise_on_stranger()
         return export_unsent(self._device)
 
     def import_unsent(self, exported: Mapping[str, Any]) -> tuple[int, Views]:
         """Make exported changes again: (how many, those that could not be made, with `why`). Raises Malformed."""
+        self._device.person.raise_on_stranger()
         return import_unsent(self._device, exported)
 
     # -- what only the server can answer ------------------------------------------------------------------------------------
@@ -331,7 +344,9 @@ class Replica(Records):
         return await self.server.history(record)
 
     def queue_call(self, action: str, **arguments: Any) -> str:
-        """Call an action as soon as there is a network; returns the id it is called under (see `receipt`). Its reply is not kept."""
+        """Call an action as soon as there is a network; returns the id it is called under (see `receipt`). Its reply is not kept. It is
+        made after the edits that stand before it, and once, however often it is sent."""
+        self._device.person.raise_on_stranger()
         row = self._device.edit((ACTIONS, action), lambda row: (), arguments=arguments)
         assert row is not None
         return row.mutation_id
@@ -347,19 +362,33 @@ class Replica(Records):
     # -- the end ----------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Keep what was assigned, give what is unsent two seconds to arrive, and leave nothing running."""
-        problem: HoldfastError | None = None
+        """Keep what was assigned, give what is unsent two seconds to arrive, and leave nothing running. Raises what keeps an assigned
+        value from being kept, once all is closed."""
+        problem = self._close_bound()
         try:
-            self._close_bound()
-        except HoldfastError as error:
-            problem = error
-        if self._sync is not None:
-            if self._device.unanswered() and self._sync.machine.state in (State.LIVE, State.POLLING, State.CATCHING_UP):
-                await self.flush(CLOSE_SECONDS_MAX)
-            await self._sync.stop()
-        self._device.file.close()
+            if self._sync is not None:
+                await self._say_goodbye(self._sync)
+                await self._sync.stop()
+        finally:
+            for queue in self._queues:
+                queue.put_nowait("closed")
+            self._device.file.close()
         if problem is not None:
             raise problem
+
+    async def _say_goodbye(self, sync: Sync) -> None:
+        """Send what is unsent, for as long as that may still work out."""
+        sync.sending.hurry = True
+        sync.kick()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                while self._device.unanswered() and self._may_still_send(sync):
+                    await self._moved.wait()
+
+    def _may_still_send(self, sync: Sync) -> bool:
+        if sync.sending.failures or sync.machine.failures:
+            return False
+        return sync.machine.state not in (State.CLOSED, State.OFFLINE, State.SIGNED_OUT, State.DENIED)
 
     def view(self, key: Key) -> dict[str, Any] | None:
         """The record view of (collection, id) as this device shows it: for tools that know no record class."""

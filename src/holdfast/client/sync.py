@@ -161,6 +161,7 @@ class Sync:
         await self.wire.token()
         self.device.take_in_others()
         if needs_snapshot(self.device):
+            await self._recognise()
             await self._check_acknowledged()
             return Event.NEEDS_SNAPSHOT
         try:
@@ -201,10 +202,14 @@ class Sync:
 
     async def _without_socket(self, error: Unreachable) -> Event:
         """A proxy that knows no sockets lets calls through."""
-        profile = await self.wire.call("GET", "/v1/me")
-        check_identity(self.device, tenant=profile["tenant"], actor_id=profile["account"])
+        await self._recognise()
         self.cause = error
         return Event.NO_SOCKET
+
+    async def _recognise(self) -> None:
+        """Ask who has signed in, where no socket has told. Raises Forbidden if the replica is another person's."""
+        profile = await self.wire.call("GET", "/v1/me")
+        check_identity(self.device, tenant=profile["tenant"], actor_id=profile["account"])
 
     def _tell_session(self, event: Event) -> None:
         self._events.put_nowait((self._generation, event))
@@ -284,7 +289,17 @@ class Sync:
             held = self._lease.held
             if self._lease.take() is not held:
                 self.tell(Event.LEASE_LOST if held else Event.LEASE_TAKEN)
+            if not self._lease.held and not self.device.person.is_known:
+                await self._recognise_quietly()
             await self.device.runtime.sleep(self.settings.lease_seconds / 3)
+
+    async def _recognise_quietly(self) -> None:
+        """Another process sends; whether this one's person may look on is asked all the same, and again later if nobody answers."""
+        try:
+            await self._recognise()
+        except (Unreachable, HoldfastError) as error:
+            self.cause = error
+            self._on_state()
 
     async def _watch(self) -> None:
         while True:

@@ -55,6 +55,7 @@ class Device:
         self.wanted: set[Key] = set()
         self.unwritten: list[OutboxRow] = []            # not on the disk yet
         self.unsaved: dict[str, OutboxRow] = {}         # on the disk in an older state
+        self.unsaved_lines: dict[Key, Line] = {}
         self.failure: WorldError | None = None
         self.person = Person()
         self.on_changed: list[Callable[[set[Key] | None], None]] = []
@@ -76,6 +77,7 @@ class Device:
             rows = self.store.outbox()
             self.wanted = set(self.store.wanted())
         self.lanes, self.refused, self.by_id = {}, [], {}
+        self._take_over_unsaved(rows)
         for row in [*rows, *(one for one in self.unwritten if one.row == 0)]:
             if row.state == "refused":
                 self.refused.append(row)
@@ -86,6 +88,15 @@ class Device:
         self._rows.clear()
         self._views.clear()
         self._grounds.clear()
+
+    def _take_over_unsaved(self, rows: Sequence[OutboxRow]) -> None:
+        """What the disk could not take down of rows that it still has in the older state; of others it is void."""
+        unsaved, self.unsaved = self.unsaved, {}
+        for row in rows:
+            newer = unsaved.get(row.mutation_id)
+            if newer is not None and _STEPS[row.state] <= _STEPS[newer.state]:
+                row.state, row.made, row.answer = newer.state, newer.made, newer.answer
+                self.unsaved[row.mutation_id] = row
 
     def take_in_others(self) -> None:
         """Take in what other processes wrote since; called inside every transaction, and now and then."""
@@ -225,22 +236,26 @@ class Device:
     def edit(self, key: Key, make: Make, *, atomic: bool = False, arguments: Any = None) -> OutboxRow | None:
         """Append an edit to the record's line; durable when this returns, unless `failure` says otherwise. `make` gets the record as it
         stands in the view; no ops: nothing is written, None. Raises what `make` raises."""
+        edit: _Edit | None = None
         try:
             with self.file.writing("saving an edit"):
                 self.take_in_others()
                 edit = self._edited(key, make, atomic, arguments, in_memory=False)
                 if edit is None:
                     return None
-                numbers = self._write_unwritten()
+                numbers = self.write_unwritten()
                 if edit.into is None:
                     numbers.append((edit.row, self.store.add(edit.row)))
                 else:
                     self.store.change([edit.row])
-            self._written(numbers)
+            self.note_written(numbers)
         except WorldError as error:
+            failed = edit
             edit = self._edit_in_memory(error, key, make, atomic, arguments)
             if edit is None:
                 return None
+            if failed is not None and failed.into is None and edit.into is None:
+                edit.row.mutation_id = failed.row.mutation_id   # a disk that fails may have kept it all the same: then it is one
         return self._adopt(edit)
 
     def _edit_in_memory(self, error: WorldError, key: Key, make: Make, atomic: bool, arguments: Any) -> _Edit | None:
@@ -292,7 +307,8 @@ class Device:
         return line.mutation_id, None
 
     def line(self, key: Key) -> Line | None:
-        return self.store.line(key)
+        line, unsaved = self.store.line(key), self.unsaved_lines.get(key)
+        return line if unsaved is None or (line is not None and line.seq > unsaved.seq) else unsaved
 
     def _adopt(self, edit: _Edit) -> OutboxRow:
         """Take an edit over into what is in memory; the row that holds it now."""
@@ -339,24 +355,37 @@ class Device:
 
     def try_to_write(self) -> bool:
         """Write what could not be written; whether all of it now is."""
-        if self.failure is None and not self.unwritten:
+        if self.failure is None and not self.unwritten and not self.unsaved:
             return True
         try:
             with self.file.writing("saving what waited in memory"):
                 self.take_in_others()
-                numbers = self._write_unwritten()
+                numbers = self.write_unwritten()
                 self.store.put_meta({"written_by": self.process})
         except WorldError as error:
             self.failure = error
             return False
-        self._written(numbers)
+        self.note_written(numbers)
         return True
+
+    def raise_unless_written(self) -> None:
+        """Before anything else is written: what waits in memory. Raises the WorldError that is in its way."""
+        if (self.unwritten or self.unsaved) and not self.try_to_write() and self.failure is not None:
+            raise self.failure
 
     def mark_in_memory(self, rows: Iterable[OutboxRow]) -> None:
         """These rows are sent although the disk could not take that down."""
         for row in rows:
-            row.state, row.made = "sent", with_changes(row.made, device_id=self.device_id)
-            self.unsaved[row.mutation_id] = row
+            if row.state == "unsent":
+                row.state, row.made = "sent", with_changes(row.made, device_id=self.device_id)
+                self.unsaved[row.mutation_id] = row
+
+    def note_unsaved(self, error: WorldError, rows: Iterable[OutboxRow], lines: Iterable[tuple[Key, Line]]) -> None:
+        """What the server has said of these rows is true although the disk could not take it down. After a crash the disk's older state
+        says that they were sent: they are sent again under their ids, and the server says the same."""
+        self.failure = error
+        self.unsaved.update((row.mutation_id, row) for row in rows if row.row)
+        self.unsaved_lines.update(lines)
 
     def finish_call(self, row: OutboxRow, answer: Answer) -> None:
         """An action call was answered: it leaves the outbox."""
@@ -368,16 +397,21 @@ class Device:
         self.settle([row])
         self.tell({row.key})
 
-    def _write_unwritten(self) -> list[tuple[OutboxRow, int]]:
+    def write_unwritten(self) -> list[tuple[OutboxRow, int]]:
+        """Within a transaction: write what waits in memory; `note_written` takes what this returns, after the commit."""
         if self.unsaved:
             self.store.change([row for row in self.unsaved.values() if row.row])
+        if self.unsaved_lines:
+            self.store.put_lines(self.unsaved_lines.items())
         return [(row, self.store.add(row)) for row in self.unwritten]
 
-    def _written(self, numbers: Sequence[tuple[OutboxRow, int]]) -> None:
+    def note_written(self, numbers: Sequence[tuple[OutboxRow, int]]) -> None:
+        """The commit succeeded: all of it is on the disk, and the disk takes writes."""
         for row, number in numbers:
             row.row = number
         self.unwritten.clear()
         self.unsaved.clear()
+        self.unsaved_lines.clear()
         self.failure = None
 
     # -- counting ---------------------------------------------------------------------------------------------------------
@@ -391,6 +425,9 @@ class Device:
         """Take rows out of their lanes; what the file holds is the caller's."""
         for row in rows:
             self.by_id.pop(row.mutation_id, None)
+            self.unsaved.pop(row.mutation_id, None)
+            if row.row == 0:
+                self.unwritten = [one for one in self.unwritten if one is not row]
             lane = self.lanes.get(row.key)
             if lane is not None:
                 lane[:] = [one for one in lane if one is not row and one.mutation_id != row.mutation_id]
@@ -413,5 +450,6 @@ def with_changes(made: Made, **changes: Any) -> Made:
     return msgspec.structs.replace(made, **changes)
 
 
+_STEPS: Final = {"unsent": 0, "sent": 1, "acknowledged": 2, "refused": 3}
 _LAST: Final = 1 << 62
 """Rows that are in memory alone come last."""

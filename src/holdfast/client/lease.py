@@ -19,24 +19,29 @@ class Lease:
         self.held = False
 
     def take(self) -> bool:
-        """Take or renew it; whether this process now holds it. A file that cannot be written leaves it as it is: then nobody can."""
+        """Take or renew it; whether this process now holds it. Where the file cannot be written, whoever could have it, or has something
+        that is in its memory alone, sends: two do no harm."""
         device = self._device
         now = device.runtime.now_ms()
         try:
             with device.file.writing("taking the sender's lease"):
                 device.take_in_others()
-                lease = device.meta.get("lease") or {}
-                left = int(lease.get("until", 0)) - now
-                if lease.get("process") != device.process and 0 < left <= self._ms:
+                if self._is_taken(now):
                     self.held = False
                     return False
                 lease = {"process": device.process, "until": now + self._ms}
                 device.store.put_meta({"lease": lease})
             device.meta["lease"] = lease
         except WorldError:
+            self.held = bool(device.unwritten) or not self._is_taken(now)
             return self.held
         self.held = True
         return True
+
+    def _is_taken(self, now: int) -> bool:
+        """Whether another process holds it, as far as this one has heard."""
+        lease = self._device.meta.get("lease") or {}
+        return lease.get("process") != self._device.process and 0 < int(lease.get("until", 0)) - now <= self._ms
 
     def release(self) -> None:
         """Let another process take it at once."""

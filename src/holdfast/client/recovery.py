@@ -23,7 +23,7 @@ import msgspec
 
 from holdfast.client.changes import moved_edits
 from holdfast.client.device import Device, with_changes
-from holdfast.client.outbox import ACTIONS, Key, OutboxRow
+from holdfast.client.outbox import ACTIONS, Key, OutboxRow, base_seq
 from holdfast.client.replica_store import Kept, Line
 from holdfast.client.taking import take_page
 from holdfast.core import position, text
@@ -49,11 +49,12 @@ class _Past:
 @dataclass(slots=True)
 class _Plan:
     """What to make anew of one record. `steps` are its past since the shared entry, each with its mutation id where it is an own one;
-    `sent` says which of those may have reached a server."""
+    `sent` says which of those may have reached a server, `elsewhere` which were made on what is gone."""
 
     stood: Row | None
     steps: list[tuple[Step, str]]
     sent: set[str]
+    elsewhere: set[str]
 
     @property
     def base(self) -> str | None:
@@ -67,6 +68,7 @@ def recover(device: Device, shared: str, pages: Sequence[PullReply]) -> None:
     """Go back to the entry at position `shared`, take in what the server has since (`pages`), and put back what it lacks. Raises
     WorldErrors; then nothing was done."""
     since = position.parse(shared)[0]
+    device.raise_unless_written()
     with device.silently():
         try:
             with device.file.writing("going back to what the server has"):
@@ -118,7 +120,9 @@ def _plans(device: Device, pasts: Mapping[Key, _Past], since: int) -> dict[Key, 
         lost = past.lost if past is not None else []
         if any(one.own for one in lost) or any(row.state == "acknowledged" or (row.base_seq or 0) > since for row in lane):
             sent = {one.change.mutation_id for one in lost if one.own} | {row.mutation_id for row in lane if _may_have_arrived(row)}
-            plans[key] = _Plan(device.pulled(key) if past is None else past.row, _steps(device, key, lost, lane), sent)
+            elsewhere = {one.change.mutation_id for one in lost if one.sent is not None and (base_seq(one.sent) or 0) > since}
+            elsewhere |= {row.mutation_id for row in lane if (row.base_seq or 0) > since}
+            plans[key] = _Plan(device.pulled(key) if past is None else past.row, _steps(device, key, lost, lane), sent, elsewhere)
     return plans
 
 
@@ -209,8 +213,10 @@ def _make_anew(device: Device, key: Key, plan: _Plan) -> None:
 
 
 def _own(plan: _Plan, left: set[str], collection: Any) -> list[tuple[tuple[Step, str], list[Op]]]:
-    """Each own step with what it comes to; what the server has is what it is."""
-    steps = [step if not step.mine or mutation_id in left else Step(step.ops, mine=True, applied=step.applied, frozen=step.ops)
+    """Each own step with what it comes to. What the server has, and was made on what is gone, is there as it was sent: it waits, and what
+    was typed on it joins it. What the server has of the rest is as if what is gone had never been."""
+    steps = [step if not step.mine or mutation_id in left or mutation_id not in plan.elsewhere
+             else Step(step.ops, mine=True, applied=step.applied, frozen=step.ops)
              for step, mutation_id in plan.steps]
     mine = [one for one in plan.steps if one[0].mine]
     return list(zip(mine, without(steps, collection, None if plan.stood is None else plan.stood.fields), strict=True))

@@ -160,7 +160,9 @@ class Session:
         sending = self._sending
         while self._device.device_id == self._device_id:        # a socket is the device's that said hello on it
             self.kick.clear()
-            if self._device.failure is not None and self._device.try_to_write() and self._gap:
+            if self._device.failure is not None:
+                self._device.try_to_write()
+            if self._gap and self._device.failure is None:      # an edit, too, may have found that the disk takes writes again
                 await self._resume()
             went = await sending.push_due(self._push)
             if sending.must_pull:

@@ -54,6 +54,7 @@ class Sync:
         self._kick = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
         self._at_least = 0.0
+        self._is_offline = False                    # the program says so; heard again once this process sends
 
     # -- from outside -----------------------------------------------------------------------------------------------------
 
@@ -70,6 +71,8 @@ class Sync:
 
     def tell(self, event: Event) -> None:
         """Something happened outside of the loop."""
+        if event in (Event.WENT_OFFLINE, Event.CAME_ONLINE, Event.RETRY_NOW):
+            self._is_offline = event is Event.WENT_OFFLINE
         self._events.put_nowait((-1, event))
 
     def kick(self) -> None:
@@ -117,6 +120,8 @@ class Sync:
                     work = self._begin()        # its event meant nothing here: do again what the state says
                 continue
             state = self.machine.state
+            if event is Event.LEASE_TAKEN and self._is_offline:
+                self._events.put_nowait((-1, Event.WENT_OFFLINE))       # said while another process sent, or none yet
             if state in (State.LIVE, State.POLLING):
                 self.cause, self.retry_at = None, None
             if not (before in _TOUCH and state in _TOUCH):
@@ -302,9 +307,15 @@ class Sync:
             self._on_state()
 
     async def _watch(self) -> None:
+        write_at = 0.0
         while True:
             await self.device.runtime.sleep(self.settings.watch_seconds)
             try:
+                if self.device.failure is not None and self.device.runtime.monotonic() >= write_at:
+                    write_at = self.device.runtime.monotonic() + self.settings.disk_retry_seconds
+                    if self.device.try_to_write():
+                        self.device.tell(None)
+                        self.kick()
                 if self.device.file.others_wrote():
                     self.device.load()
                     self.device.tell(None)

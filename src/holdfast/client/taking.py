@@ -215,6 +215,7 @@ def take_page(device: Device, reply: PullReply, *, start: str | None) -> bool:
     """Take in the reply of a pull from cursor `start`, or a message of the socket that follows it. False: it is older than what is here,
     or for another cursor, and nothing was done. Raises WorldErrors."""
     now = device.runtime.now_ms()
+    device.raise_unless_written()
     with device.file.writing("keeping what was pulled"):
         device.take_in_others()
         if device.meta.get("cursor") != start or seq_of(reply.cursor) < seq_of(start):
@@ -257,7 +258,8 @@ def _prune(device: Device, backed_up: int, now: int) -> bool:
 
 
 def take_records(device: Device, lines: Sequence[Mapping[str, Any]], asked: Sequence[Key]) -> None:
-    """Take in the records that were asked for, each as the entries since the position that is here."""
+    """Take in the records that were asked for, each as the entries since the position that is here. Raises WorldErrors."""
+    device.raise_unless_written()
     with device.file.writing("keeping records"):
         device.take_in_others()
         page = _Page(device)
@@ -312,7 +314,8 @@ def begin_snapshot(device: Device, cursor: str, collections: Sequence[str] | Non
 
 
 def take_snapshot_lines(device: Device, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Take in some lines of it, in order."""
+    """Take in some lines of it, in order. Raises WorldErrors."""
+    device.raise_unless_written()
     progress = dict(device.meta["snapshot"])
     with device.file.writing("keeping a snapshot"):
         device.take_in_others()
@@ -334,7 +337,8 @@ def take_snapshot_lines(device: Device, lines: Sequence[Mapping[str, Any]]) -> N
 
 
 def end_snapshot(device: Device) -> None:
-    """Everything has come: what was not in it is forgotten, and the cursor is the snapshot's."""
+    """Everything has come: what was not in it is forgotten, and the cursor is the snapshot's. Raises WorldErrors."""
+    device.raise_unless_written()
     progress = device.meta["snapshot"]
     names = progress["collections"] or list(device.schema.collections)
     with device.file.writing("keeping a snapshot"):

@@ -265,7 +265,8 @@ class Replica(Records):
 
     def sign_out(self, unsent: Literal["ask", "keep", "discard"] = "ask") -> None:
         """Forget the token. With unsent work "ask" raises StateError, which says how much: "keep" leaves the file for this person's next
-        sign-in, "discard" empties it. Without unsent work the file is emptied, unless "keep"."""
+        sign-in, "discard" empties it. Without unsent work the file is emptied, unless "keep". Nothing of the work is left in an emptied
+        file, only whose it is."""
         self._device.person.raise_on_stranger()
         self._flush_bound()
         waiting = [*self._device.unanswered(), *self._device.refused]
@@ -277,6 +278,7 @@ class Replica(Records):
         self._tell(Event.NOT_SIGNED_IN)
         if unsent != "keep":
             self._device.empty()
+            self._device.file.wipe()
 
     def export(self) -> dict[str, Any]:
         """What is unsent, as JSON: mutations, and each record as it looks with them."""

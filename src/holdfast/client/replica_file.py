@@ -218,6 +218,13 @@ class ReplicaFile:
             finally:
                 connection.execute("ROLLBACK")
 
+    def wipe(self) -> None:
+        """Leave nothing in the file of what was deleted from it. Raises WorldErrors; where another process is just reading, the rest of the
+        log goes when that is done."""
+        with self.translated("emptying it"):
+            self.connection.execute("VACUUM")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def others_wrote(self) -> bool:
         """Whether another process has written since this was last asked."""
         with self.translated("looking for changes"):

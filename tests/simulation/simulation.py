@@ -29,6 +29,7 @@ __all__ = ["Outcome", "Simulation", "simulate"]
 
 TENANT, OTHER_TENANT = "acme", "umbra"
 PEOPLE_MAX = 4
+TURNS_MAX = 100_000
 EMAILS = tuple(f"{name}@example.org" for name in ("ann", "ben", "cid", "dot", "eve"))
 SHARED_DOMAIN, OTHER_DOMAIN, OWN_DOMAIN = 0, 1, 2
 """Domains of letters: what the first tenant shares, what the other one does, and from there on each person's own."""
@@ -437,7 +438,7 @@ def simulate(seed: int, plan: Plan | None = None) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="holdfast-simulation-") as folder:
         simulation = Simulation(plan, Path(folder), image, tokens)
         try:
-            return run_virtually(simulation.run())
+            return run_virtually(simulation.run(), turns_max=TURNS_MAX)
         except BaseException as error:
             error.add_note(f"seed {seed}; run it again: make simulate SEED={seed}")
             raise

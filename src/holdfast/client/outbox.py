@@ -18,7 +18,7 @@ from holdfast.core.messages import Problem, Receipt, Result
 from holdfast.core.ops import AddOp, CreateOp, DeleteOp, Op, SetOp, SpliceOp, UndeleteOp, UnsetOp
 from holdfast.core.rebase import Pending
 
-__all__ = ["ACTIONS", "Answer", "Key", "Made", "OutboxRow", "State", "answer_of", "as_sent", "joined", "mutation_of"]
+__all__ = ["ACTIONS", "Answer", "Key", "Made", "OutboxRow", "State", "answer_of", "as_sent", "base_seq", "joined", "mutation_of"]
 
 Key: TypeAlias = tuple[str, str]
 """(collection, record id)"""

@@ -26,11 +26,17 @@ START_MS: Final = 1_795_000_000_000
 class _Jumping(selectors.SelectSelector):
     """A selector that never waits: it moves the clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns_max: int | None) -> None:
         super().__init__()
         self.now = 0.0
+        self._turns_left = turns_max
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        if self._turns_left is not None:
+            self._turns_left -= 1
+            if self._turns_left < 0:
+                self._turns_left = 1_000        # for what ends in an orderly way
+                raise RuntimeError(f"it goes on and on: at {self.now:.3f} s of virtual time there is no end in sight")
         if timeout is None:
             raise RuntimeError("everything waits, and nothing is due: a deadlock")
         if timeout > 0:
@@ -87,7 +93,8 @@ class VirtualRuntime:
         return self.vfs
 
 
-def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end under virtual time. Raises RuntimeError where everything waits for ever."""
-    with asyncio.Runner(loop_factory=lambda: _VirtualLoop(_Jumping())) as runner:
+def run_virtually(main: Coroutine[Any, Any, T], *, turns_max: int | None = None) -> T:
+    """Run `main` to its end under virtual time. Raises RuntimeError where everything waits for ever, or where it takes more than
+    `turns_max` turns of the loop: a livelock."""
+    with asyncio.Runner(loop_factory=lambda: _VirtualLoop(_Jumping(turns_max))) as runner:
         return runner.run(main)

@@ -8,6 +8,7 @@ import * as clock from "../src/core/clock.js";
 import type { Change, Context, Entry, Pending, Row } from "../src/core/facts.js";
 import { cameBack, entryOf, follow, show } from "../src/core/rebase.js";
 import * as text from "../src/core/text.js";
+import "../src/core/words.js";
 import { shapeOf } from "../src/core/waiting.js";
 import { collectionOf, PROJECT, vectors, type Case } from "./vectors.js";
 

@@ -5,7 +5,6 @@
  * Normal form, which all functions take and give: no empty part, neighbours of one sort joined, an insertion before a deletion at one
  * place, no retain at the end. So two changes do the same if and only if they are equal, and [] changes nothing. Nothing is mutated.
  */
-import { replacements } from "./alignment.js";
 import { malformed } from "./errors.js";
 import { lengthOf, slice } from "./points.js";
 
@@ -249,10 +248,18 @@ export function toEdits(change: TextChange): Edit[] {
   return edits;
 }
 
-/** Edits that turn `before` into `after`, one after another, as a person would have made them (`alignment`). */
+type Aligned = (before: string, after: string) => [at: number, count: number, inserted: string][];
+
+/** The whole is replaced: all there is to say where one of the texts is empty. */
+let align: Aligned = (before, after) => (before === after ? [] : [[0, lengthOf(before), after]]);
+
+/** Finds differences by words from now on (`words`). */
+export const alignBy = (by: Aligned): void => void (align = by);
+
+/** Edits that turn `before` into `after`, one after another. */
 export function diff(before: string, after: string): Edit[] {
   let shift = 0;
-  return replacements(before, after).map(([at, count, inserted]) => {
+  return align(before, after).map(([at, count, inserted]) => {
     const edit: Edit = [at + shift, count, inserted];
     shift += lengthOf(inserted) - count;
     return edit;

@@ -1,0 +1,221 @@
+/**
+ * The device of one person in one browser: records in, records out, at once and without a network; what was typed is on the disk first and
+ * then at the server.
+ */
+import { HoldfastError } from "./core/errors.js";
+import type { Op, Row } from "./core/facts.js";
+import type { Schema } from "./core/schema.js";
+import { kept, type Json, type JsonObject } from "./core/values.js";
+import { opsOf } from "./changes.js";
+import type { Hold } from "./device/answering.js";
+import { Device, type Receipt } from "./device/device.js";
+import { uuid7 } from "./device/outbox.js";
+import { keyOf, MemoryStore, type Key, type OutboxRow, type Store } from "./device/tables.js";
+import { IndexedStore } from "./device/indexed.js";
+import { watchPage } from "./page.js";
+import type { Presence } from "./net/session.js";
+import { Sync } from "./net/sync.js";
+import { Wire, type TokenSource } from "./net/wire.js";
+import { statusOf, type Status } from "./status.js";
+import { TextBinding } from "./text.js";
+
+export interface Options {
+  /** Where the server is; default: where this page came from. */
+  readonly server?: string;
+  /** As `holdfast schema --json` prints it. */
+  readonly schema: Schema;
+  /** Whose work it is: every person has a database of their own. */
+  readonly account?: string;
+  /** A token, or something to ask for one; without it, the session cookie signs in. */
+  readonly token?: TokenSource;
+  /** How long after the last change it is sent, and after the first one at the latest (ms). */
+  readonly hold?: Partial<Hold>;
+  /** Default: IndexedDB, or memory where there is none (the status says so). */
+  readonly store?: Store;
+}
+
+export type { Receipt, Row, Status };
+
+export class Client {
+  readonly device: Device;
+  readonly sync: Sync;
+  /** Whether what was kept here is gone: the browser has evicted it. */
+  readonly isEvicted: boolean;
+  private readonly listeners = new Set<(keys?: ReadonlySet<Key>) => void>();
+  private readonly unwatch: () => void;
+  private idle: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(device: Device, wire: Wire, hold: Hold, isEvicted: boolean) {
+    this.device = device;
+    this.isEvicted = isEvicted;
+    this.sync = new Sync(device, wire, hold, () => this.tell());
+    device.onChanged.add((keys) => {
+      if (keys) this.sync.kick();
+      this.tidySoon();
+      this.tell(keys);
+    });
+    this.unwatch = watchPage(this.sync);
+    this.sync.tell("started");
+    this.sync.tell("lease_taken");
+    if (globalThis.navigator?.onLine === false) this.sync.tell("went_offline");
+  }
+
+  private tell(keys?: ReadonlySet<Key>): void {
+    for (const listener of [...this.listeners]) listener(keys);
+  }
+
+  private tidySoon(): void {
+    this.idle ??= setTimeout(() => {
+      this.idle = undefined;
+      void this.device.writer.store.compact?.(this.device.records).catch(() => undefined);
+    }, 10_000);
+  }
+
+  // -- reading
+
+  /** The record as this device has it, own unsent work included; undefined if it is not here, or is deleted. */
+  get(collection: string, id: string): Row | undefined {
+    const { row } = this.device.view(keyOf(collection, id));
+    return row?.deleted ? undefined : row;
+  }
+
+  /** All records of a collection, by id. */
+  list(collection: string): Row[] {
+    this.device.collection(collection);
+    return this.device.list(collection).filter((row) => !row.deleted);
+  }
+
+  /** Told of records ("collection/id") that may look different now; without keys: of the device as a whole. Returns how to stop it. */
+  subscribe(listener: (keys?: ReadonlySet<Key>) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  status(): Status {
+    return statusOf(this.device, this.sync);
+  }
+
+  /** How far the work on a record has come. */
+  receipt(collection: string, id: string): Receipt {
+    return this.device.receipt(keyOf(collection, id));
+  }
+
+  /** What the server would not take; it stays here until it is dropped. */
+  refused(): OutboxRow[] {
+    return [...this.device.refused.values()];
+  }
+
+  drop(id: string): void {
+    this.device.drop(id);
+  }
+
+  // -- writing
+
+  /** Keeps a new record; its id. Raises invalid. */
+  create(collection: string, fields: JsonObject, id: string = uuid7()): string {
+    this.device.edit(keyOf(collection, id), () => [{ op: "create", value: kept(fields) as JsonObject }]);
+    return id;
+  }
+
+  /** Gives fields new values; what has not changed is not written. Raises invalid, not_found. */
+  change(collection: string, id: string, fields: { readonly [name: string]: Json }): void {
+    this.device.edit(keyOf(collection, id), (row) => opsOf(this.device.collection(collection), kept(fields) as JsonObject, standing(row).fields));
+  }
+
+  /** Ops as they are. `isAtomic`: all of them apply, or none. */
+  edit(collection: string, id: string, ops: readonly Op[], isAtomic = false): void {
+    this.device.edit(keyOf(collection, id), () => ops, isAtomic);
+  }
+
+  /** It can be undeleted. */
+  delete(collection: string, id: string): void {
+    this.device.edit(keyOf(collection, id), (row) => (standing(row).deleted ? [] : [{ op: "delete" }]));
+  }
+
+  undelete(collection: string, id: string): void {
+    this.device.edit(keyOf(collection, id), (row) => (standing(row).deleted ? [{ op: "undelete" }] : []));
+  }
+
+  /** A Text field, to be bound to an input or an editor. */
+  text(collection: string, id: string, field: string): TextBinding {
+    return new TextBinding(this.device, keyOf(collection, id), field);
+  }
+
+  // -- the connection
+
+  /** Ends the wait for the next try. */
+  retryNow(): void {
+    this.sync.retryNow();
+  }
+
+  /** Somebody has signed in again. */
+  signIn(token: TokenSource): void {
+    this.sync.wire.token = token;
+    this.sync.tell("signed_in");
+  }
+
+  onPresence(listener: (presence: Presence) => void): () => void {
+    this.sync.onPresence.add(listener);
+    return () => this.sync.onPresence.delete(listener);
+  }
+
+  /** Resolves once the server has acknowledged everything that was made until now. */
+  flush(): Promise<void> {
+    const ids = new Set(this.device.unanswered().map((row) => row.id));
+    this.sync.isHurried = true;
+    this.sync.kick();
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.device.unanswered().some((row) => ids.has(row.id))) return;
+        this.sync.isHurried = false;
+        stop();
+        resolve();
+      };
+      const stop = this.subscribe(look);
+      look();
+    });
+  }
+
+  /** Resolves once everything is on this device's disk; false: it cannot be written. */
+  keep(): Promise<boolean> {
+    return this.device.write([], {}, true);
+  }
+
+  /** Ends it; what is unsent stays on the disk and is sent by whoever opens it next. */
+  async close(): Promise<void> {
+    clearTimeout(this.idle);
+    this.unwatch();
+    this.sync.tell("closed");
+    await this.device.writer.write([]);
+    while (this.device.writer.isWriting) await new Promise((resolve) => setTimeout(resolve, 1));
+    this.device.writer.store.close();
+  }
+}
+
+function standing(row: Row | undefined): Row {
+  if (!row) throw new HoldfastError("not_found", "There is no such record on this device.");
+  return row;
+}
+
+/** Opens the device of a person. Nothing is sent before everything kept is read. */
+export async function open({ server = "", schema, account = "", token, hold, store }: Options): Promise<Client> {
+  const wire = new Wire(server.replace(/\/$/, ""), token);
+  let used = store ?? (globalThis.indexedDB ? new IndexedStore(`holdfast ${server} ${account}`) : new MemoryStore());
+  let failure: unknown = store || globalThis.indexedDB ? undefined : new HoldfastError("storage_failed", "This browser keeps no data for this page.");
+  let held;
+  try {
+    held = await used.open();
+  } catch (error) {
+    failure = error;
+    used = new MemoryStore();
+    held = await used.open();
+  }
+  if (needsAlignment(schema)) await import("./core/words.js");
+  const device = new Device(used, schema, held, server);
+  if (failure) device.writer.failure = failure;
+  return new Client(device, wire, { ms: 500, msMax: 2_000, ...hold }, held.isEvicted ?? false);
+}
+
+/** A Text that is created with a default of its own is told apart from it by words. */
+const needsAlignment = (schema: Schema): boolean =>
+  Object.values(schema.collections).some(({ fields }) => Object.values(fields).some((field) => field.kind === "text" && field.default));

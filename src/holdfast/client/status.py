@@ -69,6 +69,10 @@ def status_of(device: Device, connection: Connection, *, editing: bool, closed: 
     name, phrase = _named(device, connection, waiting, held, refused, editing=editing)
     failure: HoldfastError | None = device.failure
     cause, hint = (failure.detail, failure.hint) if failure is not None else (connection.cause, connection.hint)
+    behind: list[str] = device.meta.get("behind") or []
+    if behind and not cause:
+        cause = f"The server keeps {', '.join(behind)} under a newer contract: what others change of it is not shown here."
+        hint = "Upgrade this program. What is made here is sent all the same."
     return Status(name=name, phrase=phrase, waiting=waiting, held=held, refused=refused, connection=connection.state, cause=cause,
                   hint=hint,
                   retry_in_seconds=connection.retry_in_seconds, saved_at=device.meta.get("synced_at"))

@@ -221,13 +221,15 @@ def take_page(device: Device, reply: PullReply, *, start: str | None) -> bool:
         if device.meta.get("cursor") != start or seq_of(reply.cursor) < seq_of(start):
             return False
         page = _Page(device)
+        ahead = {view["collection"] for view in reply.records if _is_ahead(device, view)}
         for view in reply.records:
-            page.whole(row_of_view(view))
+            if view["collection"] not in ahead:
+                page.whole(row_of_view(view))
         for one in reply.forget:
             page.forget((one["collection"], one["id"]))
         for change in reply.changes:
             page.change(change, now)
-        behind = sorted({*device.meta.get("behind", ()), *reply.upgrade_required})
+        behind = sorted({*device.meta.get("behind", ()), *reply.upgrade_required, *ahead})
         page.pass_hidden(seq_of(reply.cursor), behind, now)
         page.write()
         meta: dict[str, Any] = {"cursor": reply.cursor, "head": max(reply.head, seq_of(reply.cursor)), "backed_up_seq": reply.backed_up_seq}
@@ -275,9 +277,17 @@ def take_records(device: Device, lines: Sequence[Mapping[str, Any]], asked: Sequ
     page.adopt()
 
 
+def _is_ahead(device: Device, line: Mapping[str, Any]) -> bool:
+    """Whether a record is under a newer contract than this program's, which cannot read it: what is here of it stays."""
+    collection = device.schema.collections.get(line["collection"])
+    return collection is not None and int(line.get("contract") or 0) > collection.contract
+
+
 def _take_line(page: _Page, line: Mapping[str, Any]) -> None:
     key = (line["collection"], line["id"])
     now = page.device.runtime.now_ms()
+    if _is_ahead(page.device, line):
+        return
     if line.get("forget"):
         page.forget(key)
     elif "changes" in line:
@@ -322,7 +332,9 @@ def take_snapshot_lines(device: Device, lines: Sequence[Mapping[str, Any]]) -> N
         page, sweep = _Page(device), int(device.meta["sweep"])
         for line in lines:
             key = (line["collection"], line["id"])
-            if "changes" in line or line.get("forget"):
+            if _is_ahead(device, line):
+                progress["behind"] = sorted({*progress.get("behind", ()), key[0]})
+            elif "changes" in line or line.get("forget"):
                 _take_line(page, line)
             else:
                 page.whole(row_of_view(line))
@@ -346,7 +358,7 @@ def end_snapshot(device: Device) -> None:
         page = _Page(device)
         for key in device.store.unswept(names, int(device.meta["sweep"])):
             page.forget(key)
-        behind = [name for name in device.meta.get("behind", ()) if name not in names]
+        behind = [*(name for name in device.meta.get("behind", ()) if name not in names), *progress.get("behind", ())]
         meta: dict[str, Any] = {"snapshot": None, "behind": behind, "inbox_stale": True}
         if progress["collections"] is None:
             meta |= {"reset": False, "floor": device.meta.get("floor") or progress["cursor"]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +33,11 @@ FORMAT: Final = 1
 APPLICATION_ID: Final = 0x48464452
 VERSION_MIN: Final = (3, 51, 3)
 BUSY_TIMEOUT_MS: Final = 5_000
+BUSY_AGAIN_MS: Final = 50
+"""A process that keeps the file locked for longer than the one is waited for no longer than the other, until it lets go."""
 CACHE_KIB: Final = 16_384
 WAL_KEPT_BYTES: Final = 16 << 20
+WAL_PAGES_MAX: Final = 1_000
 GLANCE_BYTES_MAX: Final = 4 << 20
 
 TABLES: Final = """
@@ -137,6 +140,7 @@ class ReplicaFile:
         if connection.pragma("journal_mode") != "wal" and connection.pragma("journal_mode", "wal") != "wal":
             raise UnsafeSettings("The file system does not allow a write-ahead log.", hint="Put the replica on a local disk.")
         connection.pragma("journal_size_limit", WAL_KEPT_BYTES)
+        connection.set_wal_hook(_checkpoint_now_and_then)
         self._prepare(connection)
         size_bytes = connection.pragma("page_count") * connection.pragma("page_size")
         if size_bytes <= GLANCE_BYTES_MAX and connection.pragma("quick_check") != "ok":
@@ -243,6 +247,14 @@ class ReplicaFile:
                 raise
             raise found from error
 
+
+
+def _checkpoint_now_and_then(connection: apsw.Connection, schema: str, pages: int) -> int:
+    """After a commit. A checkpoint that fails takes nothing back: what was committed stands in the write-ahead log."""
+    if pages >= WAL_PAGES_MAX:
+        with suppress(apsw.Error):
+            connection.wal_checkpoint(schema)
+    return apsw.SQLITE_OK
 
 
 def sync_folder(folder: Path) -> None:

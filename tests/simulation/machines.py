@@ -86,7 +86,7 @@ class Machine:
         if trouble == "full":
             disk.capacity_bytes = disk.used_bytes() + rng.choice((0, 4_000, 40_000))
         elif trouble == "disk":
-            disk.failing = set(rng.choice((("write",), ("sync",), ("write", "sync"), ("read",), ("truncate",))))
+            disk.failing = set(rng.choice((("write",), ("sync",), ("write", "sync"), ("read",))))
         else:
             disk.cut_power_at(disk.steps + rng.randint(1, 40))
 

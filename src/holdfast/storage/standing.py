@@ -15,7 +15,7 @@ from holdfast.core.errors import StorageNewer
 from holdfast.core.schema import Schema
 from holdfast.storage.layout import REVISIONS, describe
 
-__all__ = ["REVISION_TABLE", "Layout", "Standing", "standing_of", "stored_layout"]
+__all__ = ["REVISION_TABLE", "Layout", "Standing", "differences", "standing_of", "stored_layout"]
 
 REVISION_TABLE: Final = "hf_revision"
 Layout = dict[str, Any]
@@ -42,7 +42,7 @@ def standing_of(connection: apsw.Connection, schema: Schema) -> Standing:
         raise StorageNewer(f"The database is at revision {revision[:32]!r}, which this version of Holdfast does not know.")
     behind = [f"revise the fixed tables from {revision} to {later}" for later in REVISIONS[REVISIONS.index(revision) + 1:]]
     stored, declared = stored_layout(connection), describe(schema)
-    todo = [line for name in declared for line in _differences(name, stored.get(name), declared[name])]
+    todo = [line for name in declared for line in differences(name, stored.get(name), declared[name])]
     return Standing(revision, (*behind, *todo))
 
 
@@ -60,7 +60,8 @@ def _revision(connection: apsw.Connection) -> str | None:
     return None if found is None else str(found[0])
 
 
-def _differences(name: str, stored: Layout | None, declared: Layout) -> list[str]:
+def differences(name: str, stored: Layout | None, declared: Layout) -> list[str]:
+    """What a migration of one collection's table would do, for people (arguments: `layout.describe`, of then and of now)."""
     if stored is None:
         return [f"create the table {name}"]
     if stored["contract"] > declared["contract"]:

@@ -1,0 +1,1 @@
+"""Alembic's numbered revisions of the fixed tables on PostgreSQL."""

@@ -163,7 +163,10 @@ class Simulation:
         await self.look(hands)
         replica = hands.tab.replica
         if replica is not None:
-            hands.work(replica, self.main_ids[hands.tenant])
+            try:
+                hands.work(replica, self.main_ids[hands.tenant])
+            except HoldfastError as error:      # a disk that cannot be read
+                self.witness.log(type(error).__name__)
 
     async def trouble(self, what: str) -> None:
         rng = self.rng
@@ -298,7 +301,7 @@ class Simulation:
             return
         key = ("notes", note.id)
         own = {letter for one in self.witness.deeds if one.kind == "letters" and one.key == key and one.sure == "sure"
-               and one.device == tab.device.number for letter in one.token}
+               and (one.tab == tab.name or (one.device == tab.device.number and not tab.device.is_spoiled)) for letter in one.token}
         missing = own - self.witness.removed - set(note.body)
         missing -= letters_of(op for row in replica._device.refused for op in row.made.ops) if missing else set()
         if missing and not await self._waits(hands.tenant, missing):

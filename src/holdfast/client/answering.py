@@ -307,14 +307,14 @@ def take_new_id(device: Device) -> bool:
     old, new = device.device_id, device.runtime.uuid7()
     anew: list[tuple[OutboxRow, OutboxRow]] = []
     for key, lane in device.lanes.items():
-        line = device.line(key)
         first = True
         for row in lane:
             if row.state == "acknowledged" or key[0] == ACTIONS:
                 continue
             made = with_changes(row.made, device_id="")
             if first:
-                made = with_changes(made, after=None, forked_from=None if line is None else ForkedFrom(line.device_id, line.mutation_id))
+                # what it was made on, not what the server has by now: another program on this file may have sent something in between
+                made = with_changes(made, after=None, forked_from=made.forked_from if made.after is None else ForkedFrom(old, made.after))
             anew.append((row, msgspec.structs.replace(row, state="unsent", made=made, answer=None)))
             first = False
     meta = {"device_id": new, "former_ids": [*device.meta.get("former_ids", ()), old], "forking": False}

@@ -9,7 +9,7 @@ Rules of the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -161,11 +161,22 @@ class Device:
         """The record as pulled."""
         row = self._rows.get(key)
         if row is None:
-            row = self.store.record(key)
+            with self.file.translated("reading a record"):
+                row = self.store.record(key)
             if row is not None:
                 row = self.present(row)
                 self._rows.put(key, row)
         return row
+
+    def pull_ahead(self, keys: Iterable[Key]) -> None:
+        """Have these records at hand, as pulled: set-wise, before they are asked for one by one."""
+        missing: dict[str, list[str]] = {}
+        for key in keys:
+            if key[0] in self.schema.collections and self._rows.get(key) is None:
+                missing.setdefault(key[0], []).append(key[1])
+        for collection, ids in missing.items():
+            for row in self.store.records_of(collection, ids):
+                self._rows.put((collection, row.id), self.present(row))
 
     def present(self, row: Row) -> Row:
         """A row that was pulled under an older contract, as the present one reads it."""
@@ -181,12 +192,12 @@ class Device:
         """What the view of a record with own work stands on."""
         ground = self._grounds.get(key)
         if ground is None:
-            row, context = self.pulled(key), self.store.context(key)
-            since: list[Entry] = []
-            lane = self.lanes.get(key, ())
-            if lane:
-                oldest = min(row.base_seq or 0 for row in lane)
-                since = [entry_of(one.change, one.undo) for one in self.store.kept_of_record(key, oldest, others_only=True)]
+            row, since, lane = self.pulled(key), list[Entry](), self.lanes.get(key, ())
+            with self.file.translated("reading a record"):
+                context = self.store.context(key)
+                if lane:
+                    oldest = min(row.base_seq or 0 for row in lane)
+                    since = [entry_of(one.change, one.undo) for one in self.store.kept_of_record(key, oldest, others_only=True)]
             ground = Ground(row, since, context)
             if lane:
                 self._grounds[key] = ground
@@ -217,9 +228,16 @@ class Device:
         """Records with own work, of one collection."""
         return {key for key in self.lanes if key[0] == collection}
 
-    def remember(self, row: Row) -> None:
-        """A record as pulled, just written."""
-        self._rows.put((row.collection, row.id), row)
+    def remember(self, rows: Mapping[Key, Row | None]) -> None:
+        """Records as pulled, just written; None: gone. What is shown of them is made anew."""
+        for key, row in rows.items():
+            if row is None:
+                self._rows.drop(key)
+            else:
+                self._rows.put(key, row)
+            if key in self.lanes or key in self._grounds:
+                self._views.drop(key)
+                self._grounds.pop(key, None)
 
     def note_stamp(self, stamp: int) -> None:
         """The next edit is later than what was seen."""
@@ -307,7 +325,8 @@ class Device:
         return line.mutation_id, None
 
     def line(self, key: Key) -> Line | None:
-        line, unsaved = self.store.line(key), self.unsaved_lines.get(key)
+        with self.file.translated("reading a record's line"):
+            line, unsaved = self.store.line(key), self.unsaved_lines.get(key)
         return line if unsaved is None or (line is not None and line.seq > unsaved.seq) else unsaved
 
     def _adopt(self, edit: _Edit) -> OutboxRow:

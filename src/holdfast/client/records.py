@@ -83,7 +83,9 @@ class Records:
         device.look_for_others()
         worked_on = device.keys(collection)
         shown = {key: row for key in worked_on if (row := device.view(key).row) is not None}
-        for row in list(device.store.records(collection)):
+        with device.file.reading("reading a collection"):
+            stored = list(device.store.records(collection))
+        for row in stored:
             key = (collection, row.id)
             yield shown.pop(key) if key in shown else device.present(row)
         yield from (row for _, row in sorted(shown.items()))

@@ -220,7 +220,8 @@ class ReplicaFile:
             try:
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:       # an error of the disk ends it by itself
+                    connection.execute("ROLLBACK")
 
     def wipe(self) -> None:
         """Leave nothing in the file of what was deleted from it. Raises WorldErrors; where another process is just reading, the rest of the

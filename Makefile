@@ -8,7 +8,7 @@ BIN    := .venv/bin
 LOCK   := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
           --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help setup setup-dev run test tidy check soak bench demo-replay docs lock clean
+.PHONY: help setup setup-dev run test tidy check soak bench demo-replay docs faces lock clean
 
 help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ demo-replay: .venv/.dev ## recorded typing, saved through a server that is kille
 
 docs: .venv/.dev        ## write the reference pages that are made from the code
 	$(BIN)/python docs/reference/generate.py
+
+faces: .venv/.dev       ## write the typed faces of the blocking bridge from the asynchronous classes
+	$(BIN)/python tools/blocking_faces.py
 
 lock: | $(BIN)/pip-compile  ## resolve the dependencies anew into the two lock files
 	$(LOCK) --build-deps-for editable --output-file requirements.lock pyproject.toml

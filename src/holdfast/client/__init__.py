@@ -8,7 +8,8 @@ from __future__ import annotations
 from holdfast.client.autosave import AutoSaved
 from holdfast.client.autosaver import AutoSaver
 from holdfast.client.backends import Backend, FileBackend, MemoryBackend, ServerBackend, SQLiteBackend
-from holdfast.client.blocking import BlockingReplica, open_replica_blocking
+from holdfast.client.blocking import open_replica_blocking, open_saver_blocking
+from holdfast.client.blocking_face import BlockingAutoSaved, BlockingBuffer, BlockingRemote, BlockingReplica, BlockingSaver
 from holdfast.client.buffer import Mark, TextBuffer
 from holdfast.client.machine import State
 from holdfast.client.opening import open_replica
@@ -23,7 +24,11 @@ __all__ = [
     "AutoSaved",
     "AutoSaver",
     "Backend",
+    "BlockingAutoSaved",
+    "BlockingBuffer",
+    "BlockingRemote",
     "BlockingReplica",
+    "BlockingSaver",
     "Channel",
     "ChannelClosed",
     "FileBackend",
@@ -43,4 +48,5 @@ __all__ = [
     "Unreachable",
     "open_replica",
     "open_replica_blocking",
+    "open_saver_blocking",
 ]

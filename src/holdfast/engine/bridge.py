@@ -4,7 +4,8 @@
         me = store.member("acme", "ada@example.org")
         note = me.create(Note(title="Groceries"))
 
-Any number of threads may call. At the end the loop is closed and its thread is gone.
+Any number of threads may call. At the end the loop is closed and its thread is gone. To type checkers what is given is the face that
+`tools/blocking_faces.py` makes of the asynchronous class.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
+from holdfast.core.errors import StateError
+from holdfast.core.limits import Limits
 from holdfast.engine.accounts import Accounts
+from holdfast.engine.app import App
+from holdfast.engine.blocking_face import BlockingStore
 from holdfast.engine.feed import FeedSubscription
-from holdfast.engine.opening import open_store
+from holdfast.engine.opening import Mode, open_store
 from holdfast.engine.session import MemberSession
+from holdfast.model.record import Record
+from holdfast.runtime import Runtime
 
 __all__ = ["Blocking", "LoopThread", "open_store_blocking"]
 
@@ -50,9 +57,19 @@ class LoopThread:
         self._ready.set()
         await self._stopped.wait()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is this thread: a listener."""
+        return threading.current_thread() is self._thread
+
     def call(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """The result of a coroutine, made and run over there."""
-        assert self._loop is not None
+        """The result of a coroutine, made and run over there. Raises StateError after the end, and in a listener, which would wait for
+        itself."""
+        if self._loop is None or self._stopped is None or self._loop.is_closed():
+            raise StateError("It is closed.", hint="Open it again.")
+        if self.is_here:
+            raise StateError("A listener may not wait for what its own thread has to do.",
+                             hint="Pass the news on to the program's thread, and call from there.")
 
         async def run() -> Any:
             return await work()
@@ -82,6 +99,9 @@ class Blocking:
             return self._crossed(value)
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            if self._thread.is_here and not inspect.iscoroutinefunction(value):
+                return self._crossed(value(*args, **kwargs))
+
             async def run() -> Any:
                 result = value(*args, **kwargs)
                 return await result if inspect.isawaitable(result) else result
@@ -111,15 +131,20 @@ class Blocking:
 
 
 @contextmanager
-def open_store_blocking(path: str | os.PathLike[str] | None = None, **options: Any) -> Iterator[Any]:
+def open_store_blocking(
+    path: str | os.PathLike[str] | None = None, *, records: Iterable[type[Record]] = (), apps: Iterable[App | str] = (),
+    limits: Limits | None = None, runtime: Runtime | None = None, mode: Mode = "embedded", master_keys: str | None = None,
+    listen: bool = False,
+) -> Iterator[BlockingStore]:
     """As `open_store`, with the same options and errors; every method of the store and of what it gives is called without `await`."""
     thread = LoopThread()
     thread.start()
     try:
-        opened = open_store(path, **options)
+        opened = open_store(path, records=records, apps=apps, limits=limits, runtime=runtime, mode=mode, master_keys=master_keys,
+                            listen=listen)
         store = thread.call(opened.__aenter__)
         try:
-            yield Blocking(store, thread)
+            yield cast(BlockingStore, Blocking(store, thread))
         finally:
             thread.call(lambda: opened.__aexit__(None, None, None))
     finally:

@@ -26,9 +26,11 @@ from holdfast.engine.reverting import name_version, restore_version, revert
 from holdfast.engine.secrecy import Keyring
 from holdfast.engine.settling import redecide_arrived, resolve
 from holdfast.engine.traits import Traits
+from holdfast.engine.usual import Sender
 from holdfast.engine.work import (
     Act,
     Answer,
+    Arrival,
     Change,
     Erase,
     Failure,
@@ -189,12 +191,14 @@ class Commit:
 
     async def _push(self, judge: Judge, actor: Actor, work: PushWork) -> Results | Unfinished:
         await self._note_device(judge.ground, work.who, work.device_id)
+        sender = Sender(work.who, actor, work.device_id, work.offset_ms)
+        arrivals = work.arrivals or [Arrival(judge.salt()) for _ in work.mutations]
         results: list[Result] = []
         until = judge.rebase_pairs + self._limits.rebase_pairs_under_lock_max
-        for at, mutation in enumerate(work.mutations):
+        for mutation, arrival in zip(work.mutations, arrivals, strict=True):
             if judge.rebase_pairs > until:
-                return Unfinished(results, PushWork(work.who, work.device_id, work.offset_ms, work.mutations[at:]))
-            results.append(await judge.pushed(work.who, actor, work.device_id, work.offset_ms, mutation))
+                return Unfinished(results, work.rest(len(results)))
+            results.append(judge.usual(sender, mutation, arrival) or await judge.pushed(sender, mutation, arrival))
         return Results(results, judge.ground.seq)
 
     async def _note_device(self, ground: Ground, who: Who, device_id: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from holdfast.core import clock, position
+from holdfast.core import clock, digest, position
 from holdfast.core.admission import problem_with
 from holdfast.core.entry import Mutation
 from holdfast.core.errors import HoldfastError, InvalidValue, LimitExceeded, Malformed
@@ -16,10 +16,13 @@ from holdfast.core.messages import Problem
 from holdfast.core.ops import CreateOp, Op, SetOp, UnsetOp
 from holdfast.core.schema import Collection, Schema, Stamped
 from holdfast.core.values import decode_json, normalise
+from holdfast.engine.work import Arrival
+from holdfast.model.sealing import sensitive_names
 
 __all__ = ["Intake", "create_op", "ops_of_fields", "ops_of_json", "with_author"]
 
 MUTATION_ID_CHARACTERS_MAX = 64
+SALT_BYTES = 16
 
 
 class Intake:
@@ -28,6 +31,17 @@ class Intake:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._limits = schema.limits
+        self._hashed_by_key = frozenset(name for name, one in schema.collections.items() if sensitive_names(one))
+
+    def arrivals(self, mutations: Sequence[Mutation], random_bytes: Callable[[int], bytes]) -> list[Arrival]:
+        """What the writer need not work out of `mutations`, which were read here. The salts are drawn at once: each draw is a call of the
+        system."""
+        drawn = random_bytes(SALT_BYTES * len(mutations))
+        return [self._arrival(mutation, drawn[at * SALT_BYTES:(at + 1) * SALT_BYTES]) for at, mutation in enumerate(mutations)]
+
+    def _arrival(self, mutation: Mutation, salt: bytes) -> Arrival:
+        return Arrival(salt, "" if mutation.collection in self._hashed_by_key else digest.sent_hash(salt, mutation),
+                       None if mutation.edited_at is None else clock.parse(mutation.edited_at))
 
     def read(self, raw: bytes | Mutation) -> Mutation | tuple[str, Problem]:
         """The mutation; or, if it must be refused, its id (as far as it can be read) and why."""

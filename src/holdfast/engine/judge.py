@@ -25,8 +25,8 @@ from holdfast.engine.consequences import came_into_view, follow
 from holdfast.engine.ground import MEMBERS, Adopted, DeviceKey, Ground, is_pseudo
 from holdfast.engine.seen import Seen, may_wait, number_of, seen_of
 from holdfast.engine.traits import Traits
-from holdfast.engine.usual import decide_usual
-from holdfast.engine.work import SYSTEM_ROLES, Act, Change, PushWork, TenantWork, Who
+from holdfast.engine.usual import Sender, decide_usual
+from holdfast.engine.work import SYSTEM_ROLES, Act, Arrival, Change, PushWork, TenantWork, Who
 from holdfast.model.builtin import OWNER, role_change_problem
 from holdfast.model.contracts import upcast_mutation
 from holdfast.runtime import Runtime
@@ -146,16 +146,24 @@ class Judge:
 
     # -- a device's mutation --------------------------------------------------------------------------------------------
 
-    async def pushed(self, who: Who, actor: Actor, device_id: str, offset_ms: int, mutation: Mutation) -> Result:
+    def usual(self, sender: Sender, mutation: Mutation, arrival: Arrival) -> Result | None:
+        """The result of a mutation that meets nothing unusual, without waiting for anything; None: nothing was taken over, see `pushed`."""
+        try:
+            decision = decide_usual(self.ground, sender, mutation, arrival, self.sent_hash)
+        except Exception:
+            return None                     # the general way meets it again, and says it
+        return None if decision is None else self.result(sender.actor, decision, self.ground.adopt(decision, arrival.salt))
+
+    async def pushed(self, sender: Sender, mutation: Mutation, arrival: Arrival) -> Result:
         """One result, whatever happens: a mutation that cannot be applied is held or refused alone, its neighbours go on."""
         mark_seq = self.ground.seq
         try:
-            return await self._pushed(who, actor, device_id, offset_ms, mutation)
+            return await self._pushed(sender, mutation, arrival)
         except WorldError:
             raise
         except HoldfastError as error:
-            return self._refused(who, mutation.mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint,
-                                                                    field=error.field))
+            return self._refused(sender.who, mutation.mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint,
+                                                                           field=error.field))
         except Exception:
             if self.ground.seq != mark_seq:
                 raise                       # half taken over: the whole batch is not to be trusted
@@ -164,22 +172,20 @@ class Judge:
                               hint="It stays on the device. Tell the operator the mutation id.")
             return refused(mutation.mutation_id, problem)
 
-    async def _pushed(self, who: Who, actor: Actor, device_id: str, offset_ms: int, mutation: Mutation) -> Result:
-        salt = self.salt()
-        usual = decide_usual(self.ground, who, actor, device_id, offset_ms, mutation, lambda: self.sent_hash(salt, mutation))
-        if usual is not None:
-            return self.result(actor, usual, self.ground.adopt(usual, salt))
+    async def _pushed(self, sender: Sender, mutation: Mutation, arrival: Arrival) -> Result:
+        who, actor, device_id = sender.who, sender.actor, sender.device_id
         repeated = await self.repeated(actor, device_id, mutation)
         if repeated is not None:
             return repeated
         judged = await self._admit(mutation, device_id, actor)
         if judged is not None:
             return self._refused(who, mutation.mutation_id, judged.problem)
-        decision = await self.decision(who, actor, device_id, mutation, salt, offset_ms=offset_ms)
+        decision = await self.decision(who, actor, device_id, mutation, arrival.salt, offset_ms=sender.offset_ms,
+                                       sent_hash=arrival.sent_hash)
         problem = await self.over_limit(who, decision)
         if problem is not None:
             return refused(mutation.mutation_id, problem)
-        adopted = await self.adopt(decision, salt, actor)
+        adopted = await self.adopt(decision, arrival.salt, actor)
         return self.result(actor, decision, adopted)
 
     async def repeated(self, actor: Actor, device_id: str, mutation: Mutation) -> Result | None:
@@ -241,8 +247,9 @@ class Judge:
     # -- the decision ---------------------------------------------------------------------------------------------------
 
     async def decision(self, who: Who, actor: Actor, device_id: str, mutation: Mutation, salt: bytes, *, offset_ms: int = 0,
-                       on_current: bool = False, kind: EntryKind = "change", extra: dict[str, Any] | None = None) -> Decision:
-        """Decide `mutation` on the ground as it stands. `on_current`: made on that very state."""
+                       on_current: bool = False, kind: EntryKind = "change", extra: dict[str, Any] | None = None,
+                       sent_hash: str = "") -> Decision:
+        """Decide `mutation` on the ground as it stands. `on_current`: made on that very state. `sent_hash`: where it is known."""
         ground = self.ground
         key = (mutation.collection, mutation.record_id)
         collection = self.schema.collections[mutation.collection]
@@ -260,7 +267,7 @@ class Judge:
         facts = Facts(tenant_id=ground.tenant_id, seq=ground.seq + 1, now=ground.now, actor=actor, device_id=device_id, stamp=stamp,
                       base=seen.base, edited_at=edited_at, on_behalf_of=who.on_behalf_of, request=who.request,
                       item=await self._open_item(device_id, key), same_history=seen.same_history, base_kept=seen.base_kept,
-                      old_contract=old_contract, sent_hash=self.sent_hash(salt, mutation), kind=kind, extra=extra or {})
+                      old_contract=old_contract, sent_hash=sent_hash or self.sent_hash(salt, mutation), kind=kind, extra=extra or {})
         if traits.looks_up or _refines(upcast, traits):
             await self.look_up(facts, upcast, row if readable else None)      # how long it takes must not tell of a hidden record
         if not upcast.ops:

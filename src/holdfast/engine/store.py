@@ -125,7 +125,8 @@ class Store:
         head = 0
         if good:
             offset_ms = 0 if now is None else now - self.runtime.now_ms()
-            answer = await self._results(PushWork(Who.of(caller), device_id, offset_ms, good), size_bytes)
+            arrivals = self._intake.arrivals(good, self.runtime.random_bytes)
+            answer = await self._results(PushWork(Who.of(caller), device_id, offset_ms, good, arrivals), size_bytes)
             head = answer.head
             decided = iter(answer.results)
             results = [next(decided) if result is None else result for result in results]

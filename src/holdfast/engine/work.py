@@ -19,9 +19,9 @@ from holdfast.engine.api import Caller, Resolution
 from holdfast.storage.protocol import Account, Credential, Device, Tenant
 
 __all__ = [
-    "Act", "Answer", "Change", "Erase", "Failure", "ListRead", "NameVersion", "Progress", "PushWork", "Read", "Resolve", "Restore",
-    "Results", "Revert", "TenantWork", "Unfinished", "Upkeep", "Value", "Who", "Work", "decode_answer", "decode_work", "encode_answer",
-    "encode_work", "error_of", "failure_of", "mutations_in",
+    "Act", "Answer", "Arrival", "Change", "Erase", "Failure", "ListRead", "NameVersion", "Progress", "PushWork", "Read", "Resolve",
+    "Restore", "Results", "Revert", "TenantWork", "Unfinished", "Upkeep", "Value", "Who", "Work", "decode_answer", "decode_work",
+    "encode_answer", "encode_work", "error_of", "failure_of", "mutations_in",
 ]
 
 SYSTEM_ROLES = frozenset({"owner"})
@@ -52,13 +52,28 @@ class Who(msgspec.Struct, frozen=True, array_like=True):
 _NOWHERE = Request()
 
 
+class Arrival(msgspec.Struct, frozen=True, array_like=True):
+    """What whoever takes a mutation in works out of it, so that the writer, of which there is one, need not: the salt of its entry, its
+    hash (empty where that takes the organisation's key) and its `edited_at` as a stamp."""
+
+    salt: bytes
+    sent_hash: str = ""
+    edited_at: int | None = None
+
+
 class PushWork(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Mutations of one device, each judged by itself. `offset_ms`: how far the device's clock is ahead of the server's."""
+    """Mutations of one device, each judged by itself. `offset_ms`: how far the device's clock is ahead of the server's. `arrivals`: one
+    for each mutation, or none at all."""
 
     who: Who
     device_id: str
     offset_ms: int
     mutations: list[Mutation]
+    arrivals: list[Arrival] = []
+
+    def rest(self, at: int) -> PushWork:
+        """The push without its first `at` mutations."""
+        return PushWork(self.who, self.device_id, self.offset_ms, self.mutations[at:], self.arrivals[at:])
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, tag=2):

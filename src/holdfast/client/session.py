@@ -58,6 +58,7 @@ class Session:
         self._cursor: str | None = None
         self._device_id = ""
         self._gap = False
+        self._again_at = 0.0            # monotonic: when what could not be kept is asked for again
         self._pushes: dict[str, asyncio.Future[PushReply]] = {}
         self._count = 0
         self.caught_up = False
@@ -127,6 +128,7 @@ class Session:
                 raise Unreachable("Another process has moved the cursor.")
         except WorldError as error:
             self._device.failure, self._gap = error, True
+            self._again_at = self._device.runtime.monotonic() + self._settings.disk_retry_seconds   # room for an edit may be none for a page
             return
         self._cursor = self._device.meta["cursor"]
         self._sending.head = max(self._sending.head, reply.head)
@@ -162,7 +164,8 @@ class Session:
             self.kick.clear()
             if self._device.failure is not None:
                 self._device.try_to_write()
-            if self._gap and self._device.failure is None:      # an edit, too, may have found that the disk takes writes again
+            # an edit, too, may have found that the disk takes writes again
+            if self._gap and self._device.failure is None and self._device.runtime.monotonic() >= self._again_at:
                 await self._resume()
             went = await sending.push_due(self._push)
             if sending.must_pull:
@@ -170,7 +173,14 @@ class Session:
                 await self._resume()
             if went or await sending.ask():
                 continue
-            await self._wait(sending.next_seconds())
+            await self._wait(self._next_seconds())
+
+    def _next_seconds(self) -> float | None:
+        seconds = self._sending.next_seconds()
+        if not self._gap:
+            return seconds
+        left = max(0.0, self._again_at - self._device.runtime.monotonic()) + 0.001
+        return left if seconds is None else min(left, seconds)
 
     async def _wait(self, seconds: float | None) -> None:
         if seconds is None:

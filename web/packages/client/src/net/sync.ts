@@ -92,6 +92,7 @@ export class Sync {
     const generation = ++this.generation;
     this.session?.close();
     this.session = undefined;
+    this.retryAt = 0;
     this.kick();
     const work = this.work(state, generation);
     if (!work) return;
@@ -128,7 +129,6 @@ export class Sync {
   private async wait(ms: number): Promise<Event> {
     this.retryAt = Date.now() + ms;
     await new Promise((resolve) => setTimeout(resolve, ms));
-    this.retryAt = 0;
     return "waited";
   }
 
@@ -211,7 +211,7 @@ export class Sync {
         await this.sendAll((mutations) => session.push(mutations));
         if (this.mustPull) session.resume();
         this.mustPull = false;
-        await this.pause();
+        if (deviceId === this.device.meta.deviceId) await this.pause();
       }
       return "try_socket";
     };
@@ -258,7 +258,8 @@ export class Sync {
    * otherwise is waited out. */
   private async sendAll(send: Sender): Promise<void> {
     if (this.device.writer.failure) await this.device.writer.write([]);
-    while (Date.now() >= this.retryAt) {
+    const { deviceId } = this.device.meta; // a socket is the device's that said hello on it
+    while (Date.now() >= this.retryAt && deviceId === this.device.meta.deviceId) {
       try {
         if (!((await this.sendDue(send)) || (await this.askWanted()) || (await this.lookAtInbox()))) return;
         this.failures = 0;

@@ -1,5 +1,5 @@
-"""`python -m tests.proof.replica_typist`: a nursery of processes that type into a replica's file, so that killing one costs no interpreter's
-start. It reads lines of JSON, one per process to begin (`Order`), and forks each.
+"""`python -m tests.proof.replica_typist`: a nursery of processes that type into a replica's file, so that killing one costs no start of an
+interpreter. It reads lines of JSON, one per process to begin (`Order`), and forks each.
 
 A typist tells its parent over a Unix socket what it is about to do, and then what the replica said of it: unbuffered, so that what was told
 was told, whatever happens next. It ends with the socket. It draws what it does from its seed.

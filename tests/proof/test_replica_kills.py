@@ -1,6 +1,6 @@
-"""A process that types into its replica is killed with SIGKILL, again and again, half of the times inside COMMIT, while its server is up, down
-or being killed: every edit that the replica called kept is there, once, in its order, and in the end it agrees with the server. Defends P1,
-P2 and P5.
+"""A process that types into its replica is killed with SIGKILL, again and again, half of the times inside COMMIT, while its server is up,
+down or being killed: every edit that the replica called kept is there, once, in its order, and in the end it agrees with the server.
+Defends P1, P2 and P5.
 
 A few kills in every run; `make soak` does as many as HOLDFAST_KILLS says (1,000). HOLDFAST_TEST_SEED replays one run's choices."""
 

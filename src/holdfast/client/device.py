@@ -168,15 +168,18 @@ class Device:
                 self._rows.put(key, row)
         return row
 
-    def pull_ahead(self, keys: Iterable[Key]) -> None:
-        """Have these records at hand, as pulled: set-wise, before they are asked for one by one."""
+    def pulled_of(self, keys: Iterable[Key]) -> dict[Key, Row | None]:
+        """These records as pulled, set-wise; None: not here."""
+        found: dict[Key, Row | None] = {}
         missing: dict[str, list[str]] = {}
         for key in keys:
-            if key[0] in self.schema.collections and self._rows.get(key) is None:
+            row = found[key] = self._rows.get(key)
+            if row is None and key[0] in self.schema.collections:
                 missing.setdefault(key[0], []).append(key[1])
         for collection, ids in missing.items():
             for row in self.store.records_of(collection, ids):
-                self._rows.put((collection, row.id), self.present(row))
+                found[collection, row.id] = self.present(row)
+        return found
 
     def present(self, row: Row) -> Row:
         """A row that was pulled under an older contract, as the present one reads it."""

@@ -37,7 +37,8 @@ BUSY_AGAIN_MS: Final = 50
 """A process that keeps the file locked for longer than the one is waited for no longer than the other, until it lets go."""
 CACHE_KIB: Final = 16_384
 WAL_KEPT_BYTES: Final = 16 << 20
-WAL_PAGES_MAX: Final = 1_000
+WAL_PAGES_MAX: Final = 2_000
+"""A checkpoint then. Twice SQLite's own number: a page that changes again and again is written to the file half as often."""
 GLANCE_BYTES_MAX: Final = 4 << 20
 
 TABLES: Final = """
@@ -51,7 +52,7 @@ CREATE TABLE outbox(
   state TEXT NOT NULL, made TEXT NOT NULL, answer TEXT) STRICT;
 CREATE TABLE kept(
   seq INTEGER PRIMARY KEY, collection TEXT NOT NULL, record_id TEXT NOT NULL, own INTEGER NOT NULL, at INTEGER NOT NULL,
-  change TEXT NOT NULL, undo TEXT NOT NULL, before TEXT NOT NULL, sent TEXT) STRICT;
+  entry TEXT NOT NULL, sent TEXT) STRICT;
 CREATE INDEX kept_of_record ON kept(collection, record_id, seq);
 CREATE TABLE contexts(collection TEXT NOT NULL, id TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY(collection, id)) STRICT, WITHOUT ROWID;
 CREATE TABLE lines(collection TEXT NOT NULL, id TEXT NOT NULL, mutation_id TEXT NOT NULL, device_id TEXT NOT NULL, seq INTEGER NOT NULL,
@@ -109,6 +110,7 @@ class ReplicaFile:
         self._vfs = vfs
         self._connection: apsw.Connection | None = None
         self._seen_version = 0
+        self._waited = False
         self.is_new = False
 
     # -- opening ----------------------------------------------------------------------------------------------------------
@@ -137,6 +139,8 @@ class ReplicaFile:
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("synchronous", "EXTRA")
         self._raise_on_foreign(connection)          # before anything of the file is touched
+        if connection.readonly("main"):             # SQLite has opened it all the same, and would stay so when the permission is back
+            raise StorageReadOnly("The replica's file cannot be written, while opening it.", hint=_HINTS[StorageReadOnly])
         if connection.pragma("journal_mode") != "wal" and connection.pragma("journal_mode", "wal") != "wal":
             raise UnsafeSettings("The file system does not allow a write-ahead log.", hint="Put the replica on a local disk.")
         connection.pragma("journal_size_limit", WAL_KEPT_BYTES)
@@ -199,7 +203,7 @@ class ReplicaFile:
             yield connection
             return
         with self.translated(doing):
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -207,6 +211,17 @@ class ReplicaFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _begin(self, connection: apsw.Connection) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            connection.set_busy_timeout(BUSY_AGAIN_MS)
+            self._waited = True
+            raise
+        if self._waited:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            self._waited = False
 
     @contextmanager
     def reading(self, doing: str) -> Iterator[apsw.Connection]:
@@ -220,7 +235,7 @@ class ReplicaFile:
             try:
                 yield connection
             finally:
-                if connection.in_transaction:       # an error of the disk ends it by itself
+                if self.in_transaction:             # an error of the disk ends it by itself
                     connection.execute("ROLLBACK")
 
     def wipe(self) -> None:

@@ -23,8 +23,6 @@ __all__ = ["Before", "Kept", "Line", "ReceiptRow", "ReplicaStore"]
 _encode: Final = msgspec.json.Encoder().encode
 _made: Final = msgspec.json.Decoder(Made)
 _answer: Final = msgspec.json.Decoder(Answer)
-_change: Final = msgspec.json.Decoder(Change)
-_ops: Final = msgspec.json.Decoder(list[Op])
 _any: Final = msgspec.json.Decoder()
 
 
@@ -56,6 +54,15 @@ class Kept(msgspec.Struct, kw_only=True):
     sent: Made | None = None
     sent_row: int = 0                   # and its row in the outbox
     held: list[Op] | None = None        # own: what was held, as it would have been applied
+
+
+class _EntryForm(msgspec.Struct):
+    change: Change
+    undo: list[Op]
+    before: Before
+
+
+_entry: Final = msgspec.json.Decoder(_EntryForm)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -125,6 +132,12 @@ class ReplicaStore:
         found = self._run(f"SELECT {_COLUMNS} FROM records WHERE collection = ? AND id = ?", key).fetchone()
         return None if found is None else _row(key[0], key[1], found)
 
+    def records_of(self, collection: str, ids: Sequence[str]) -> list[Row]:
+        """Those of these records that are here, by one statement."""
+        found = self._run(f"SELECT {_COLUMNS}, id FROM records WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
+                          (collection, _text(list(ids))))
+        return [_row(collection, one[7], one) for one in found]
+
     def records(self, collection: str) -> Iterator[Row]:
         for found in self._run(f"SELECT {_COLUMNS}, id FROM records WHERE collection = ? ORDER BY id", (collection,)):
             yield _row(collection, found[7], found)
@@ -182,24 +195,25 @@ class ReplicaStore:
 
     def keep(self, entries: Iterable[Kept]) -> None:
         self._file.connection.executemany(
-            "INSERT OR REPLACE INTO kept VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(one.change.seq, one.change.collection, one.change.record_id, int(one.own), one.at, _text(one.change), _text(one.undo),
-              _text(one.before), None if one.sent is None else _text(_SentForm(one.sent, one.sent_row, one.held))) for one in entries])
+            "INSERT OR REPLACE INTO kept VALUES(?, ?, ?, ?, ?, ?, ?)",
+            [(one.change.seq, one.change.collection, one.change.record_id, int(one.own), one.at,
+              _text(_EntryForm(one.change, one.undo, one.before)),
+              None if one.sent is None else _text(_SentForm(one.sent, one.sent_row, one.held))) for one in entries])
 
     def kept_of_record(self, key: Key, after: int, *, others_only: bool) -> list[Kept]:
         own = " AND own = 0" if others_only else ""
         return [_kept(found) for found in self._run(
-            f"SELECT own, at, change, undo, before, sent FROM kept WHERE collection = ? AND record_id = ? AND seq > ?{own} ORDER BY seq",
+            f"SELECT own, at, entry, sent FROM kept WHERE collection = ? AND record_id = ? AND seq > ?{own} ORDER BY seq",
             (*key, after))]
 
     def kept_after(self, seq: int) -> list[Kept]:
         """All kept entries newer than `seq`, newest first."""
         return [_kept(found) for found in self._run(
-            "SELECT own, at, change, undo, before, sent FROM kept WHERE seq > ? ORDER BY seq DESC", (seq,))]
+            "SELECT own, at, entry, sent FROM kept WHERE seq > ? ORDER BY seq DESC", (seq,))]
 
     def kept_positions(self) -> list[str]:
         """The positions of all kept entries, rising."""
-        return [position for (position,) in self._run("SELECT json_extract(change, '$.position') FROM kept ORDER BY seq")]
+        return [position for (position,) in self._run("SELECT json_extract(entry, '$.change.position') FROM kept ORDER BY seq")]
 
     def forget_kept(self, seq: int) -> None:
         """Drop the kept entries newer than `seq`: they are no longer this device's past."""
@@ -211,7 +225,7 @@ class ReplicaStore:
         newest = self._run("SELECT max(seq) FROM kept WHERE seq <= ? OR at < ?", (backed_up, before)).get
         if newest is None:
             return None
-        floor: str = self._run("SELECT json_extract(change, '$.position') FROM kept WHERE seq = ?", (newest,)).get
+        floor: str = self._run("SELECT json_extract(entry, '$.change.position') FROM kept WHERE seq = ?", (newest,)).get
         spare = set(spared)
         if not spare:
             self._run("DELETE FROM kept WHERE seq <= ?", (newest,))
@@ -285,12 +299,10 @@ def _row(collection: str, record_id: str, found: Sequence[Any]) -> Row:
                last=last, last_prefix=prefix, stamp=stamp)
 
 
-_before: Final = msgspec.json.Decoder(Before)
-
-
 def _kept(found: Sequence[Any]) -> Kept:
-    own, at, change, undo, before, sent = found
+    own, at, entry, sent = found
+    kept = _entry.decode(entry)
     form = None if sent is None else _sent.decode(sent)
-    return Kept(change=_change.decode(change), undo=_ops.decode(undo), before=_before.decode(before), own=bool(own), at=at,
+    return Kept(change=kept.change, undo=kept.undo, before=kept.before, own=bool(own), at=at,
                 sent=None if form is None else form.made, sent_row=0 if form is None else form.row,
                 held=None if form is None else form.held)

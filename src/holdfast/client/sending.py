@@ -149,7 +149,10 @@ class Sending:
         if self.device.runtime.monotonic() < self.retry_at:
             return False
         try:
-            return await self._ask_wanted() or await self.call_action() or await self._look_at_inbox()
+            asked = await self._ask_wanted() or await self.call_action() or await self._look_at_inbox()
+            if asked:
+                self.failures, self.cause, self.retry_at = 0, None, 0.0
+            return asked
         except (NotSignedIn, Forbidden, Unreachable):
             raise
         except WorldError as error:
@@ -178,6 +181,16 @@ class Sending:
         if not self.device.meta.get("inbox_stale"):
             return False
         self.device.meta["inbox_stale"] = False             # what settles an item from here on says so again
+        try:
+            items = await self._open_items()
+            self.device.put_meta(inbox=items, inbox_stale=bool(self.device.meta.get("inbox_stale")))
+        except BaseException:
+            self.device.meta["inbox_stale"] = True
+            raise
+        self.device.tell(set())
+        return True
+
+    async def _open_items(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
@@ -186,10 +199,7 @@ class Sending:
                        "record_id": item.get("record_id")} for item in page["items"]]
             cursor = page.get("cursor")
             if not cursor:
-                break
-        self.device.put_meta(inbox=items, inbox_stale=bool(self.device.meta.get("inbox_stale")))
-        self.device.tell(set())
-        return True
+                return items
 
     async def call_action(self) -> bool:
         """Call the first action that waits; whether there was any. It may rest on edits that were made before it: it waits for those on

@@ -57,6 +57,7 @@ class _Page:
     """What one page comes to. Nothing of it is in the device before the commit."""
 
     device: Device
+    ids: set[str] = field(init=False)
     rows: dict[Key, Row | None] = field(default_factory=dict)
     changed: set[Key] = field(default_factory=set)
     standing: dict[Key, _Standing] = field(default_factory=dict)
@@ -69,6 +70,9 @@ class _Page:
     unwanted: set[Key] = field(default_factory=set)
     stamp: int = 0
     settled_inbox: bool = False
+
+    def __post_init__(self) -> None:
+        self.ids = self.device.ids
 
     # -- what a page brings -----------------------------------------------------------------------------------------------
 
@@ -105,7 +109,7 @@ class _Page:
         key = (change.collection, change.record_id)
         if collection is None or key in self.device.wanted or key in self.wanted:
             return                                      # what is wanted comes with all entries since
-        mine = self.device.by_id.get(change.mutation_id) if change.device_id in self.device.ids else None
+        mine = self.device.by_id.get(change.mutation_id) if change.device_id in self.ids else None
         row, standing = self.row(key), self.stand(key)
         try:
             followed = follow(row, change, collection)
@@ -199,11 +203,8 @@ class _Page:
         device.wanted |= self.wanted
         device.wanted -= self.unwanted
         keys = self.changed | set(self.standing)
-        device.forget_views(keys)
-        for key in self.changed:
-            row = self.rows.get(key)
-            if row is not None:
-                device.remember(row)
+        device.forget_views(self.standing)
+        device.remember({key: self.rows.get(key) for key in self.changed})
         device.note_stamp(self.stamp)
         device.tell(keys)
 
@@ -227,6 +228,8 @@ def take_page(device: Device, reply: PullReply, *, start: str | None) -> bool:
                 page.whole(row_of_view(view))
         for one in reply.forget:
             page.forget((one["collection"], one["id"]))
+        here = device.pulled_of({(change.collection, change.record_id) for change in reply.changes} - page.rows.keys())
+        page.rows.update(here)
         for change in reply.changes:
             page.change(change, now)
         behind = sorted({*device.meta.get("behind", ()), *reply.upgrade_required, *ahead})

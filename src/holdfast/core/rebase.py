@@ -169,6 +169,12 @@ def follow(row: Row | None, change: Change, collection: Collection) -> tuple[Row
 def _applied(row: Row, ops: Sequence[Op], collection: Collection) -> tuple[Row, list[Op]]:
     """A new row (the old one stays as it is) and the inverse."""
     fields, deleted = row.fields, row.deleted
+    for op in ops:
+        if isinstance(op, _LIFE):
+            break
+    else:
+        fields, inverse = apply_ops(fields, ops, collection)
+        return msgspec.structs.replace(row, fields=fields), inverse
     inverses: list[list[Op]] = []
     for op in ops:
         if isinstance(op, _LIFE):

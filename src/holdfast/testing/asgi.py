@@ -39,6 +39,12 @@ class AsgiTransport:
         self.fault = fault
 
     async def request(self, request: Request, *, seconds_max: float) -> Reply:
+        call = await self._call(request, seconds_max)
+        call.raise_if_cut_off()
+        return call.reply()
+
+    async def _call(self, request: Request, seconds_max: float) -> _HttpCall:
+        """One call, as far as its answer came."""
         await self.fault("request", request.path)
         call = _HttpCall(request)
         serving = self._runtime.spawn(self._serve(_scope(request), call), name="request in process")
@@ -50,19 +56,23 @@ class AsgiTransport:
         finally:
             call.leave()
         await self.fault("reply", request.path)
-        return call.reply()
+        return call
 
     async def _serve(self, scope: Scope, call: _HttpCall) -> None:
         await self._app(scope, call.receive, call.send)
 
     async def lines(self, request: Request, *, seconds_max: float) -> AsyncIterator[bytes]:
-        reply = await self.request(request, seconds_max=seconds_max)
+        call = await self._call(request, seconds_max)
+        reply = call.reply()
         if reply.status != 200:
+            call.raise_if_cut_off()
             raise Answered(reply)
-        for line in reply.body.split(b"\n"):
+        *whole, rest = reply.body.split(b"\n")
+        for line in whole if rest == b"" or not call.is_complete else [*whole, rest]:
             if line:
                 await self.fault("reply", request.path)
                 yield line
+        call.raise_if_cut_off()
 
     async def connect(self, path: str, *, seconds_max: float) -> Channel:
         await self.fault("connect", path)
@@ -74,6 +84,8 @@ class AsgiTransport:
         except TimeoutError:
             await channel.close()
             raise Unreachable(f"The server did not open a socket within {seconds_max:g} s.") from None
+        if channel.is_turned_away:
+            raise Unreachable("No socket comes through.")
         return channel
 
     async def close(self) -> None:
@@ -99,6 +111,7 @@ class _HttpCall:
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._left = asyncio.Event()
+        self.is_complete = False
 
     def leave(self) -> None:
         self._left.set()
@@ -116,6 +129,12 @@ class _HttpCall:
             self._headers = {name.decode().lower(): value.decode("latin-1") for name, value in message.get("headers", ())}
         elif message["type"] == "http.response.body":
             self._pieces.append(message.get("body", b""))
+            self.is_complete = not message.get("more_body", False)
+
+    def raise_if_cut_off(self) -> None:
+        """An application that ends without ending its answer: the connection broke."""
+        if not self.is_complete:
+            raise Unreachable("The answer was cut off.")
 
     def reply(self) -> Reply:
         return Reply(status=self._status, body=b"".join(self._pieces), headers=self._headers)
@@ -129,6 +148,7 @@ class AsgiChannel:
         self._to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_app: asyncio.Queue[str | ChannelClosed] = asyncio.Queue()
         self._accepted = asyncio.Event()
+        self.is_turned_away = True
         self._closed: ChannelClosed | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -148,6 +168,7 @@ class AsgiChannel:
 
     async def _take(self, message: Any) -> None:
         if message["type"] == "websocket.accept":
+            self.is_turned_away = False
             self._accepted.set()
         elif message["type"] == "websocket.send":
             text = message.get("text")

@@ -8,7 +8,7 @@ BIN    := .venv/bin
 LOCK   := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
           --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help setup setup-dev run test tidy check soak bench demo-replay docs faces lock clean
+.PHONY: help setup setup-dev run test tidy check simulate soak bench demo-replay docs faces lock clean
 
 help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ tidy: .venv/.dev        ## the rules of the code base alone (layers, sizes, bann
 
 soak: .venv/.dev        ## the long runs; takes the full sets from HOLDFAST_CORPUS where it is set
 	$(BIN)/pytest -m soak
+
+simulate: .venv/.dev    ## run the simulation of a seed: make simulate SEED=5 (COUNT=100: that and the 99 after it)
+	$(BIN)/python -m tests.simulation $(or $(SEED),0) $(or $(COUNT),1)
 
 bench: .venv/.dev       ## the measurements under benchmarks/; results go to benchmarks/results
 	$(BIN)/python -m benchmarks

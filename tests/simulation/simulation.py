@@ -72,7 +72,7 @@ class Simulation:
     def __init__(self, plan: Plan, folder: Path, image: Images, tokens: dict[str, str]) -> None:
         self.plan = plan
         self.rng = random.Random(f"run {plan.seed}")
-        self.witness = Witness()
+        self.witness = Witness(folder=str(folder).encode())
         self.network = SimulatedNetwork(random.Random(f"network {plan.seed}"), VirtualRuntime(f"network {plan.seed}"))
         self.network.watch(self.witness.watch)
         self.server = Server(plan, folder / "server", self.network, image)

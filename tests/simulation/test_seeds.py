@@ -1,0 +1,66 @@
+"""A few hundred runs of the whole system from their seeds: server and devices through lost, late, repeated and broken messages, crashes,
+power cuts, full and failing disks, wrong clocks, lost rights and a server put back to an old backup. Defends P1 to P5 at once.
+
+`SIMULATION_SEEDS` says how many (the soak takes 10,000). A failure names its seed: `make simulate SEED=…` runs it again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.simulation import simulate
+
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
+SEEDS_IN_SOAK = int(os.environ.get("SIMULATION_SEEDS", "10000"))
+SEEDS_AT_ONCE = 20
+
+FOUND: tuple[int, ...] = ()
+"""Seeds that once failed."""
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """Servers that fail on purpose say so at length."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_AT_ONCE))
+def test_what_people_did_is_kept_whatever_happens(first: int) -> None:
+    for seed in range(first, min(first + SEEDS_AT_ONCE, SEEDS)):
+        simulate(seed)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_a_run_that_once_failed(seed: int) -> None:
+    simulate(seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(0, SEEDS_IN_SOAK, 100))
+def test_many_runs(first: int) -> None:
+    for seed in range(100_000 + first, 100_000 + min(first + 100, SEEDS_IN_SOAK)):
+        simulate(seed)
+
+
+@pytest.mark.parametrize("seed", (3, 8))
+def test_the_same_seed_gives_the_same_run(seed: int) -> None:
+    assert simulate(seed) == simulate(seed)
+
+
+def test_another_process_with_other_hashes_gives_the_same_run() -> None:
+    seeds = (5, 9)
+    here = [simulate(seed).digest for seed in seeds]
+    for hash_seed in ("1", "2"):
+        there = subprocess.run(
+            [sys.executable, "-c", f"import logging; logging.disable(); from tests.simulation.simulation import simulate; "
+                                   f"print(*[simulate(seed).digest for seed in {seeds}])"],
+            cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True)
+        assert there.stdout.split() == here

@@ -69,7 +69,7 @@ export class Server {
 
   /** The data folder as it is now; only while the server is down. */
   backup(name: string): void {
-    cpSync(join(this.folder, "data"), join(this.folder, name), { recursive: true });
+    cpSync(join(this.folder, "data"), join(this.folder, name), { recursive: true, filter: (path) => !path.endsWith(".sock") });
   }
 
   restore(name: string): void {

@@ -191,7 +191,8 @@ describe("the world fails", () => {
     one.sync.tell("came_online");
     await until(() => one.status().connection === "signed_out", "signed out");
     one.change("pages", id, { title: "typed while signed out" });
-    expect(one.receipt("pages", id)).toBe("local");
+    expect(one.receipt("pages", id)).toBe("memory");
+    await until(() => one.receipt("pages", id) === "local", "the disk");
     one.signIn(server.token);
     await settled(one);
     expect((await server.record("pages", id)).fields.title).toBe("typed while signed out");

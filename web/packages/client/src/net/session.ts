@@ -47,7 +47,9 @@ export class Session {
   private fail!: (error: unknown) => void;
   private socket!: WebSocket;
   private cursor: string | null;
-  private tail: Promise<unknown> = Promise.resolve();
+  /** Lets what the server says be taken in. */
+  begin!: () => void;
+  private tail = new Promise<void>((resolve) => (this.begin = resolve));
   private silence: ReturnType<typeof setTimeout> | undefined;
   private quiet: ReturnType<typeof setTimeout> | undefined;
   private heartbeatMs = ANSWER_MS_MAX;

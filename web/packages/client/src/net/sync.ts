@@ -205,6 +205,7 @@ export class Sync {
   private async serve(generation: number): Promise<Event> {
     const session = (this.session = this.opened!);
     this.opened = undefined;
+    session.begin();
     const { deviceId } = this.device.meta;
     const sending = async (): Promise<Event> => {
       while (generation === this.generation && deviceId === this.device.meta.deviceId) {

@@ -11,6 +11,7 @@ import pytest
 from holdfast import open_store
 from holdfast.engine.session import MemberSession
 from holdfast.engine.store import Store
+from tests.engine.on_postgres import MASTER_KEYS, on_postgres
 from tests.engine.world import ALL, Device, Secret, StillRuntime
 
 
@@ -19,10 +20,13 @@ def runtime() -> StillRuntime:
     return StillRuntime()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, runtime: StillRuntime) -> AsyncIterator[Store]:
-    folder = tmp_path / "data" if request.param == "sqlite" else None
-    async with open_store(folder, records=[*ALL, Secret], runtime=runtime) as opened:
+    place: Path | str | None = {"memory": None, "sqlite": tmp_path / "data"}.get(request.param)
+    master_keys = None
+    if request.param == "postgres":
+        place, master_keys = await on_postgres([*ALL, Secret], Path(str(request.fspath)).stem), MASTER_KEYS
+    async with open_store(place, records=[*ALL, Secret], runtime=runtime, master_keys=master_keys) as opened:
         yield opened
 
 

@@ -27,8 +27,8 @@ _FIELDS: Final = {name: Field(name=name, kind=kind, optional=True) for name, kin
 
 
 def _collection(name: str, read: Rule, write: Rule, **more: Any) -> Collection:
-    return Collection(**{"name": name, "fields": _FIELDS, "read": read, "write": write, "unique": (Unique(name="label", fields=("label",)),),
-                         "indexes": (("rank", "due"),), **more})
+    return Collection(**{"name": name, "fields": _FIELDS, "read": read, "write": write, "indexes": (("rank", "due"),),
+                         "unique": (Unique(name="label", fields=("label",)),), **more})
 
 
 SCHEMA: Final = Schema(digest="clinic", collections={collection.name: collection for collection in (
@@ -51,7 +51,7 @@ def rows_of(collection: Collection, tenant: str) -> Iterator[Row]:
     if collection.name == "members":
         return
     for at, (owner, copied, details) in enumerate(product([None, *PEOPLE], [None, *PEOPLE], [None, PEOPLE[0]])):
-        if copied is not None and not collection.copied or details is not None and collection.name != "in_json":
+        if (copied is not None and not collection.copied) or (details is not None and collection.name != "in_json"):
             continue
         fields: Mapping[str, Any] = {**dict.fromkeys(collection.fields), "owner_id": owner, "details": details, "label": f"{at}"}
         yield Row(collection=collection.name, id=an_id((tenant, collection.name, at)), fields=dict(fields),

@@ -1,5 +1,5 @@
-"""The schema as the database has it: what a distributed server needs, what row-level security leaves usable, and that it is forced (P4 Apart).
-The rules are asked of the catalogue, so that a table or an index nobody thought of is judged too."""
+"""The schema as the database has it: what a distributed server needs, what row-level security leaves usable, and that it is forced
+(P4 Apart). The rules are asked of the catalogue, so that a table or an index nobody thought of is judged too."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def faults(connection: Any) -> list[str]:
     has_tenant = {row["table"] for row in await connection.fetch(COLUMNS) if row["column"] == "tenant_id"}
     for row in await connection.fetch(INDEXES):
         where = f"{row['table']}.{row['index']} on {row['columns']}"
-        if row["table"] in TENANT_TABLES or row["table"] not in KINDS and row["table"] in has_tenant:
+        if row["table"] in TENANT_TABLES or (row["table"] not in KINDS and row["table"] in has_tenant):
             if row["indisprimary"] and row["columns"][0] != "tenant_id":
                 found.append(f"S1 {where}: tenant_id is not first in the primary key")
             if row["indisunique"] and "tenant_id" not in row["columns"]:

@@ -58,6 +58,10 @@ async def count(connection: Any, table: str) -> int:
     return int(await connection.fetchval(f"SELECT count(*) FROM {qualified(table)}"))
 
 
+async def settings(connection: Any) -> list[str]:
+    return [await connection.fetchval("SELECT coalesce(current_setting($1, true), '')", name) for name in SETTINGS]
+
+
 async def test_without_a_tenant_nothing_is_seen(app: Any) -> None:
     assert {name: await count(app, name) for name in [*TENANT_TABLES, *OTHERS]} == dict.fromkeys([*TENANT_TABLES, *OTHERS], 0)
 
@@ -66,8 +70,7 @@ async def test_without_a_tenant_nothing_is_seen_after_a_transaction_that_had_one
     async with app.transaction():
         await Link(app, "testing").act(TENANTS[0])
         assert await count(app, "hf_log") == 1
-    assert {name: await app.fetchval("SELECT coalesce(current_setting($1, true), '')", name) for name in SETTINGS} == dict.fromkeys(SETTINGS,
-                                                                                                                                 "")
+    assert await settings(app) == ["", "", ""]
     assert [await count(app, name) for name in [*TENANT_TABLES, *OTHERS]] == [0] * len([*TENANT_TABLES, *OTHERS])
 
 
@@ -159,8 +162,8 @@ async def test_a_role_that_row_level_security_does_not_hold_is_refused_at_the_st
 
 async def test_the_three_roles_are_what_they_are_meant_to_be(filled: None) -> None:
     connection = await asyncpg.connect(PLACE.admin)
-    rows = await connection.fetch("SELECT rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_catalog.pg_roles "
-                                  "WHERE rolname LIKE 'holdfast%' ORDER BY 1")
+    rows = await connection.fetch("SELECT rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb "
+                                  "FROM pg_catalog.pg_roles WHERE rolname LIKE 'holdfast%' ORDER BY 1")
     owned = await connection.fetchval("SELECT count(*) FROM pg_catalog.pg_class WHERE relowner = $1::regrole", APP_ROLE)
     assert {tuple(row) for row in rows} == {(APP_ROLE, True, False, False, False, False), (MIGRATOR_ROLE, True, False, True, False, False),
                                             (OWNER_ROLE, False, False, False, False, False)}
@@ -177,7 +180,7 @@ async def test_a_connection_that_comes_back_to_the_pool_carries_nothing(filled: 
         async with storage.batch([TENANTS[1]]):
             raise ZeroDivisionError
     async with storage._pool.acquire() as connection:
-        assert [await connection.fetchval("SELECT coalesce(current_setting($1, true), '')", name) for name in SETTINGS] == [""] * 3
+        assert await settings(connection) == ["", "", ""]
         assert not connection.is_in_transaction()
         assert await count(connection, "hf_log") == 0
     await storage.close()

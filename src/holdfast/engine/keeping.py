@@ -25,7 +25,7 @@ from holdfast.storage.memory import MemoryStorage
 from holdfast.storage.protocol import Storage
 from holdfast.storage.sqlite import SqliteStorage
 
-__all__ = ["Declarations", "Writable", "imported_place", "master_keys_for", "opened_for_reading", "opened_for_writing"]
+__all__ = ["Declarations", "Writable", "give_keys", "imported_place", "master_keys_for", "opened_for_reading", "opened_for_writing"]
 
 KEY_FILE: Final = "master.key"
 
@@ -123,7 +123,7 @@ async def opened_for_writing(folder: str | None, declarations: Declarations, run
     try:
         keyring = upcaster.keyring
         if keyring.needed:
-            await _give_keys(storage, keyring, runtime)
+            await give_keys(storage, keyring, runtime)
     except BaseException:
         await storage.close()
         raise
@@ -157,7 +157,7 @@ class _Upcaster:
         return self.keyring.secrecy(tenant)
 
 
-async def _give_keys(storage: Storage, keyring: Keyring, runtime: Runtime) -> None:
+async def give_keys(storage: Storage, keyring: Keyring, runtime: Runtime) -> None:
     """Organisations made before anything was sensitive have no key yet."""
     masters = keyring.masters
     assert masters is not None

@@ -11,6 +11,9 @@
 | `attached` | the server that holds the folder, through its socket |
 | `auto` | this process, or, if a server holds the folder, that server (the command line) |
 
+A database server (`postgresql://…`) is written by every process that has it open, whatever the mode; its tables are made beforehand
+(`holdfast migrate`).
+
 `listen=True` opens the socket for others (the command line) where this process writes itself.
 """
 
@@ -28,6 +31,7 @@ from holdfast.core.limits import Limits
 from holdfast.engine.app import App
 from holdfast.engine.commit import Commit
 from holdfast.engine.committer import Committer, Gate
+from holdfast.engine.database import is_address, open_database
 from holdfast.engine.feed import Feed
 from holdfast.engine.keeping import Declarations, Writable, imported_place, opened_for_reading, opened_for_writing
 from holdfast.engine.link import Link
@@ -49,7 +53,7 @@ async def open_store(
     limits: Limits | None = None, runtime: Runtime | None = None, mode: Mode = "embedded", master_keys: str | None = None,
     listen: bool = False,
 ) -> AsyncIterator[Store]:
-    """Open the store in the folder `path` (made when missing; None: in memory, gone at the end) for these record classes and
+    """Open the store in the folder `path` (made when missing; an address: on that database; None: in memory, gone at the end) for these record classes and
     applications (or their modules' names). `master_keys`: for sensitive fields, else from HOLDFAST_MASTER_KEY, HOLDFAST_MASTER_KEY_FILE
     or `master.key` in the folder.
 
@@ -67,7 +71,8 @@ async def open_store(
 class _Opener:
     def __init__(self, folder: str | None, declarations: Declarations, runtime: Runtime, master_keys: str | None,
                  app_names: list[str]) -> None:
-        self.folder = None if folder is None else str(Path(folder).absolute())
+        self.database = folder if folder is not None and is_address(folder) else None
+        self.folder = None if folder is None or self.database else str(Path(folder).absolute())
         self.declarations = declarations
         self.runtime = runtime
         self.master_keys = master_keys
@@ -75,6 +80,9 @@ class _Opener:
         self.feed = Feed()
 
     async def open(self, stack: AsyncExitStack, mode: Mode, *, listen: bool) -> Store:
+        if self.database is not None:
+            writable, lanes = await open_database(stack, self.database, self.declarations, self.runtime, self.feed, self.master_keys)
+            return self._store(stack, writable, lanes)
         if mode in ("embedded", "inline"):
             return await self._own(stack, in_thread=mode == "embedded" and self.folder is not None, listen=listen)
         folder = self.folder

@@ -10,7 +10,7 @@ Whoever connects needs to be a superuser the first time (roles are made), the mi
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,11 +31,12 @@ from holdfast.storage.postgres.policies import fixed_statements, policies_digest
 from holdfast.storage.postgres.roles import missing_roles, role_statements
 from holdfast.storage.postgres.standing import meta, revision_of, standing_of
 from holdfast.storage.postgres.upcasting import upcast_rows
+from holdfast.storage.protocol import Tenant
 from holdfast.storage.standing import Layout
 
 __all__ = ["RowUpcaster", "migrate"]
 
-RowUpcaster = Callable[[str, Row, Collection], Awaitable[Row]]
+RowUpcaster = Callable[[Tenant, Row, Collection], Row]
 """Reads a tenant's row of an older contract under the present one. Raises InvalidValue."""
 
 _REVISIONS_FOLDER: Final = Path(__file__).parent / "revisions"

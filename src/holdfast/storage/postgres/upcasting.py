@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from holdfast.core.entry import Row
@@ -11,7 +11,9 @@ from holdfast.core.schema import Collection
 from holdfast.storage.layout import Table, quoted
 from holdfast.storage.postgres.columns import cast_of, decoder, selected
 from holdfast.storage.postgres.names import qualified
+from holdfast.storage.postgres.people import TENANT
 from holdfast.storage.postgres.row_codec import RowCodec
+from holdfast.storage.protocol import Tenant
 from holdfast.storage.standing import Layout
 
 __all__ = ["upcast_rows"]
@@ -20,9 +22,11 @@ _ROWS_AT_ONCE: Final = 500
 
 
 async def upcast_rows(connection: Any, collection: Collection, table: Table, before: Layout, aside: dict[str, str],
-                      upcast: Callable[[str, Row, Collection], Awaitable[Row]] | None) -> None:
+                      upcast: Callable[[Tenant, Row, Collection], Row] | None) -> None:
     """`connection`: of a role that is past the policies. Raises DeclarationError if there is nothing to upcast with."""
     codec = RowCodec(collection, table)
+    tenants = {row["tenant_id"]: Tenant(**dict(row)) for row in await connection.fetch(
+        f"SELECT {', '.join(TENANT)} FROM {qualified('hf_tenants')}")}
     kinds = [*((column.name, column.representation) for column in table.fields), ("contract", "integer")]
     count = len(table.fields)
     assignments = ", ".join(f"{quoted(name)} = x.v{at}{cast_of(kind)}" for at, (name, kind) in enumerate(kinds))
@@ -36,7 +40,7 @@ async def upcast_rows(connection: Any, collection: Collection, table: Table, bef
             if upcast is None:
                 raise DeclarationError(f"{table.name} has rows of contract {row.contract}; "
                                        "the store was given nothing to upcast them with.")
-            new = await upcast(tenant, row, collection)
+            new = upcast(tenants.get(tenant) or Tenant(tenant_id=tenant, name=tenant, created_at=0), row, collection)
             made.append([tenant, row.id, *codec.encode(new)[:count], str(new.contract)])
         await connection.execute(update, *(list(column) for column in zip(*made, strict=True)))
 

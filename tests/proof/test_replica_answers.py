@@ -100,7 +100,8 @@ def test_a_crash_before_the_answer_is_on_the_disk_sends_again_and_counts_once(tm
 
 async def refusing(caller: Any, device_id: str, mutations: Sequence[bytes], **more: Any) -> PushReply:
     problem = Problem(code="malformed", detail="It was told to be refused.")
-    return PushReply(results=[Result(mutation_id=msgspec.json.decode(one)["mutation_id"], outcome="refused", receipt="refused", error=problem)
+    return PushReply(results=[Result(mutation_id=msgspec.json.decode(one)["mutation_id"], outcome="refused", receipt="refused",
+                                    error=problem)
                               for one in mutations], head=1)
 
 

@@ -99,3 +99,23 @@ def test_an_expired_token_stops_sending_and_a_new_one_goes_on_at_once(tmp_path: 
             assert here.runtime.monotonic() - began < 0.5
 
     told(tmp_path, story)
+
+
+def test_a_function_that_fails_to_get_a_token_is_asked_again_and_its_reason_shown(tmp_path: Path) -> None:
+    async def story(here: World) -> None:
+        token, asked = await here.token(), []
+
+        async def fetch() -> str:
+            asked.append(here.runtime.monotonic())
+            if len(asked) < 5:
+                raise OSError("the keyring is locked")
+            return token
+
+        async with here.replica("a") as replica:
+            replica.sign_in(fetch)
+            note = replica.create(Note(title="kept"))
+            await until(lambda: "the keyring is locked" in replica.status.cause)
+            await until(lambda: replica.receipt(note) == "committed", 60)
+            assert len(asked) >= 5
+
+    told(tmp_path, story)

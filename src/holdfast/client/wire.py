@@ -128,10 +128,15 @@ class Wire:
         self._token = token
 
     async def token(self) -> str:
-        """The token of now. Raises NotSignedIn where there is none."""
-        found = self._token() if callable(self._token) else self._token
-        if isawaitable(found):
-            found = await found
+        """The token of now. Raises NotSignedIn where there is none, Unreachable where the program's own function could not get one."""
+        try:
+            found = self._token() if callable(self._token) else self._token
+            if isawaitable(found):
+                found = await found
+        except (HoldfastError, Unreachable):
+            raise
+        except Exception as error:
+            raise Unreachable(f"The program could not get a token ({type(error).__name__}: {error}).") from error
         if not found:
             raise NotSignedIn("There is no token to sign in with.")
         return str(found)

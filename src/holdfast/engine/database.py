@@ -13,6 +13,7 @@ from holdfast.core.errors import InvalidValue, UnsafeSettings
 from holdfast.core.schema import Collection
 from holdfast.engine.commit import Commit
 from holdfast.engine.feed import Feed
+from holdfast.engine.hints import Hints
 from holdfast.engine.keeping import Declarations, Writable, give_keys
 from holdfast.engine.lanes import Lanes
 from holdfast.engine.secrecy import Keyring, Secrecy
@@ -66,7 +67,10 @@ async def open_database(stack: AsyncExitStack, url: str, declarations: Declarati
     if keyring.needed:
         await give_keys(storage, keyring, runtime)
     commits = [Commit(storage, schema=schema, keyring=keyring, runtime=runtime, limits=schema.limits) for _ in range(WRITERS_MAX)]
-    lanes = Lanes(commits, runtime=runtime, limits=schema.limits, may_again=errors.is_transient, on_grown=feed.publish)
+    hints = Hints(_backend(url, ".channel").NotifyChannel(url), feed, storage, runtime)
+    await hints.start()
+    stack.push_async_callback(hints.close)
+    lanes = Lanes(commits, runtime=runtime, limits=schema.limits, may_again=errors.is_transient, on_grown=hints.grown)
     stack.push_async_callback(lanes.close)
     return Writable(storage, keyring), lanes
 

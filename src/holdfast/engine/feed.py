@@ -70,6 +70,10 @@ class Feed:
         for on_grown in self._watchers.get(tenant_id, ()):
             on_grown()
 
+    def subscribed(self) -> list[str]:
+        """Of whom anybody here wants to hear."""
+        return list(self._subscriptions)
+
     def forget(self, tenant_id: str, subscription: FeedSubscription) -> None:
         standing = self._subscriptions.get(tenant_id)
         if standing is not None:

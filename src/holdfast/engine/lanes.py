@@ -57,8 +57,8 @@ class _Waiting:
 
 
 class Lanes:
-    """`commits`: as many as may write at once. `may_again(error)`: whether the storage says that the same transaction may go through when it
-    is done again. `on_grown` is called after each commit with the tenant's newest seq."""
+    """`commits`: as many as may write at once. `may_again(error)`: whether the storage says that the same transaction may go through when
+    it is done again. `on_grown` is called after each commit with the tenant's newest seq."""
 
     def __init__(self, commits: Sequence[Batch], *, runtime: Runtime, limits: Limits, may_again: Callable[[BaseException], bool],
                  on_grown: Callable[[str, int], None]) -> None:

@@ -53,9 +53,9 @@ async def open_store(
     limits: Limits | None = None, runtime: Runtime | None = None, mode: Mode = "embedded", master_keys: str | None = None,
     listen: bool = False,
 ) -> AsyncIterator[Store]:
-    """Open the store in the folder `path` (made when missing; an address: on that database; None: in memory, gone at the end) for these record classes and
-    applications (or their modules' names). `master_keys`: for sensitive fields, else from HOLDFAST_MASTER_KEY, HOLDFAST_MASTER_KEY_FILE
-    or `master.key` in the folder.
+    """Open the store in the folder `path` (made when missing; an address: on that database; None: in memory, gone at the end) for these
+    record classes and applications (or their modules' names). `master_keys`: for sensitive fields, else from HOLDFAST_MASTER_KEY,
+    HOLDFAST_MASTER_KEY_FILE or `master.key` in the folder.
 
     Raises DeclarationError, StorageLocked (another process writes the folder), StorageNewer, StorageCorrupt, UnsafeSettings and other
     errors of the storage. At the end what waits is written, and nothing is left running.

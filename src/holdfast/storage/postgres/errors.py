@@ -25,7 +25,7 @@ from holdfast.core.errors import (
 
 __all__ = ["DRIVER_ERRORS", "connecting", "is_transient", "translated", "world_error"]
 
-DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available: the same transaction may go through when it is done again."""
@@ -72,7 +72,7 @@ def is_transient(error: BaseException) -> bool:
     cause = error.__cause__
     if isinstance(cause, asyncpg.PostgresError):
         return (cause.sqlstate or "") in TRANSIENT or (cause.sqlstate or "")[:2] in _LOST or cause.sqlstate == "25006"
-    return isinstance(cause, asyncpg.InterfaceError | OSError | TimeoutError)
+    return isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)
 
 
 @contextmanager

@@ -116,9 +116,12 @@ class PostgresStorage:
             try:
                 yield link
                 await link.run("COMMIT")
-            except BaseException:
+            except Exception:
                 with suppress(*DRIVER_ERRORS):
                     await connection.execute("ROLLBACK")
+                raise
+            except BaseException:       # cancelled, perhaps in the middle of a statement
+                connection.terminate()
                 raise
 
     # -- writing and reading ------------------------------------------------------------------------------------------

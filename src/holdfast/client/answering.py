@@ -101,10 +101,13 @@ class Lanes:
         self.disordered[row.key] = self.disordered.get(row.key, 0) + 1
         return self.disordered[row.key] > ORDER_TRIES_MAX
 
-    def next_ripe_ms(self, device: Device, *, now_ms: int, hold_ms: int, hold_ms_max: int) -> int | None:
-        """In how many ms the next row becomes ripe; None: none is unsent."""
+    def next_ripe_ms(self, device: Device, *, now_ms: int, monotonic: float, hold_ms: int, hold_ms_max: int) -> int | None:
+        """In how many ms the next row becomes ripe that only time keeps from being sent; None: there is none."""
+        if is_forking(device):
+            return None                             # what waits then waits for an answer
         left = [max(0, min(row.made.changed_at + hold_ms, row.made.made_at + hold_ms_max) - now_ms)
-                for row in device.by_id.values() if row.state == "unsent" and row.collection != ACTIONS]
+                for key, lane in device.lanes.items() if key[0] != ACTIONS and self.waits_until.get(key, 0.0) <= monotonic
+                for row in lane if row.state == "unsent"]
         return min(left, default=None)
 
 

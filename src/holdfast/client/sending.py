@@ -61,7 +61,8 @@ class Sending:
         if self.device.unanswered() or self.device.wanted or self.device.meta.get("inbox_stale"):
             if self.retry_at > now:
                 return self.retry_at - now
-            left = self.lanes.next_ripe_ms(self.device, now_ms=runtime.now_ms(), hold_ms=settings.hold_ms, hold_ms_max=settings.hold_ms_max)
+            left = self.lanes.next_ripe_ms(self.device, now_ms=runtime.now_ms(), monotonic=now, hold_ms=settings.hold_ms,
+                                           hold_ms_max=settings.hold_ms_max)
             times += [] if left is None else [0.0 if self.hurry else left / 1_000]
             times += [until - now for key, until in self.lanes.waits_until.items() if until > now and key in self.device.lanes]
         if self.device.failure is not None:

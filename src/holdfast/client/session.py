@@ -177,7 +177,7 @@ class Session:
 
     def _next_seconds(self) -> float | None:
         seconds = self._sending.next_seconds()
-        if not self._gap:
+        if not self._gap or self._device.failure is not None:
             return seconds
         left = max(0.0, self._again_at - self._device.runtime.monotonic()) + 0.001
         return left if seconds is None else min(left, seconds)

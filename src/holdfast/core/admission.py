@@ -37,6 +37,7 @@ class Refused:
 
 
 _ALONE: Final = (CreateOp, DeleteOp, UndeleteOp)
+_PLACED: Final = (SetOp, UnsetOp)
 _TEXTS_REACHED: Final = 4
 """What a device sees of a text may be longer than a text may be, while what makes it so is not yet refused or held."""
 
@@ -84,8 +85,7 @@ def problem_with(mutation: Mutation, schema: Schema) -> Problem | None:
         if collection is None:
             found = ("malformed", f"There is no collection {mutation.collection[:64]!r}.", "collection")
         else:
-            found = _key_problem(mutation, collection) or next(
-                filter(None, (_op_problem(op, collection, schema.limits) for op in mutation.ops)), None)
+            found = _key_problem(mutation, collection) or _ops_problem(mutation.ops, collection, schema.limits)
     if found is None:
         return None
     code, detail, field = found
@@ -104,11 +104,19 @@ def _envelope_problem(mutation: Mutation, limits: Limits) -> tuple[str, str, str
         return "malformed", "A mutation has at least one op.", "ops"
     if len(mutation.ops) > limits.mutation_ops_max:
         return "limit", f"A mutation has at most {limits.mutation_ops_max:,} ops.", "ops"
-    if sum(len(op.edits) for op in mutation.ops if isinstance(op, SpliceOp)) > limits.mutation_edits_max:
+    if _edits_in(mutation.ops) > limits.mutation_edits_max:
         return "limit", f"A mutation has at most {limits.mutation_edits_max:,} edits of texts.", "ops"
-    if len(mutation.ops) > 1 and any(isinstance(op, _ALONE) for op in mutation.ops):
+    if len(mutation.ops) > 1 and any(map(_ALONE.__contains__, map(type, mutation.ops))):
         return "malformed", "create, delete and undelete each come alone in their mutation.", "ops"
     return None
+
+
+def _edits_in(ops: list[Op]) -> int:
+    edits = 0
+    for op in ops:
+        if isinstance(op, SpliceOp):
+            edits += len(op.edits)
+    return edits
 
 
 def _key_problem(mutation: Mutation, collection: Collection) -> tuple[str, str, str] | None:
@@ -123,15 +131,23 @@ def _key_problem(mutation: Mutation, collection: Collection) -> tuple[str, str, 
     return None
 
 
+def _ops_problem(ops: list[Op], collection: Collection, limits: Limits) -> tuple[str, str, str] | None:
+    for op in ops:
+        found = _op_problem(op, collection, limits)
+        if found is not None:
+            return found
+    return None
+
+
 def _op_problem(op: Op, collection: Collection, limits: Limits) -> tuple[str, str, str] | None:
     if isinstance(op, _ALONE):
         return None
     path = op.path
     if not path.startswith("/") or path == "/":
         return "malformed", "A path is a JSON Pointer to a field or a place inside it, such as /status.", "path"
-    if path.count("~") != path.count("~0") + path.count("~1"):
+    if "~" in path and path.count("~") != path.count("~0") + path.count("~1"):
         return "malformed", "In a path, ~ is written ~0 and / inside a name ~1.", "path"
-    if isinstance(op, SetOp | UnsetOp):
+    if isinstance(op, _PLACED):
         if op.restated or (isinstance(op, UnsetOp) and op.if_empty):
             return "malformed", "`restated` and `if_empty` are the server's own.", "ops"
         return None

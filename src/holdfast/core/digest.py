@@ -39,7 +39,6 @@ SALT_BYTES_MIN = 16
 _PAYLOAD = b"holdfast payload 1\n"
 _ENTRY = b"holdfast entry 1\n"
 _SENT = b"holdfast sent 1\n"
-_NO_REQUEST = Request()
 _PLAIN_VALUES = (str, int, bool, type(None))
 _encode_plain = msgspec.json.Encoder(order="sorted").encode
 """Canonical as it is for what has whole numbers alone, and fixed ASCII keys: a header always, a payload of plain ops."""
@@ -85,21 +84,27 @@ class _Header(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 def payload(entry: Entry) -> bytes:
     """Canonical bytes of what can be erased. `entry` in its stored form: sensitive values sealed."""
-    request = entry.request
-    whole = _Payload(extra=entry.extra, ops=entry.ops, request=None if request == _NO_REQUEST else request, sent=entry.sent,
-                     unapplied=entry.unapplied, undo=entry.undo)
+    request = entry.request if entry.request.address or entry.request.agent else None
     if not entry.extra and not entry.unapplied and entry.sent is None and _are_plain(entry.ops) and _are_plain(entry.undo):
-        return _encode_plain(whole)
-    return encode(whole)
+        return _encode_plain(_Payload(ops=entry.ops, request=request, undo=entry.undo))
+    return encode(_Payload(extra=entry.extra, ops=entry.ops, request=request, sent=entry.sent, unapplied=entry.unapplied, undo=entry.undo))
 
 
 def header(entry: Entry) -> bytes:
     """Canonical bytes of what stays: everything but the payload, `erased` and `digest`."""
     edited_at, top = entry.edited_at, entry.top
+    edited = None if edited_at is None else render(edited_at)
+    if not (top or entry.atomic or entry.resolves or entry.forked_from or entry.on_behalf_of is not None or entry.reverts is not None):
+        # Nearly all: what is at its default need not be given, and each name given costs.
+        return _encode_plain(_Header(
+            actor_id=entry.actor_id, after=entry.after, base=entry.base, collection=entry.collection, committed_at=entry.committed_at,
+            contract=entry.contract, device_id=entry.device_id, edited_at=edited, kind=entry.kind, mutation_id=entry.mutation_id,
+            outcome=entry.outcome, record_id=entry.record_id, sent_hash=entry.sent_hash, seq=entry.seq, stamp=render(entry.stamp),
+            tenant_id=entry.tenant_id))
     return _encode_plain(_Header(
         actor_id=entry.actor_id, after=entry.after, atomic=entry.atomic, base=entry.base, collection=entry.collection,
         committed_at=entry.committed_at, contract=entry.contract, device_id=entry.device_id,
-        edited_at=None if edited_at is None else render(edited_at), forked_from=entry.forked_from, kind=entry.kind,
+        edited_at=edited, forked_from=entry.forked_from, kind=entry.kind,
         mutation_id=entry.mutation_id, on_behalf_of=entry.on_behalf_of, outcome=entry.outcome, record_id=entry.record_id,
         resolves=entry.resolves, reverts=entry.reverts, sent_hash=entry.sent_hash, seq=entry.seq, stamp=render(entry.stamp),
         tenant_id=entry.tenant_id, top=render(top) if top else "",

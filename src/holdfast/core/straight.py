@@ -33,7 +33,8 @@ def decide_straight(row: Row, mutation: Mutation, context: Context | None, facts
                     limits: Limits) -> Decision | None:
     """The decision, where no entry of others is newer than the mutation's base; None: ask the general rules."""
     if (row.deleted or context is not None or facts.item is not None or facts.old_contract is not None or not facts.same_history
-            or collection.check is not None or collection.append_only or collection.copied or mutation.atomic):
+            or collection.check is not None or collection.append_only or collection.copied or mutation.atomic
+            or facts.kind != "change" or facts.reverts is not None or facts.resolves or facts.extra):
         return None
     columns = None if _open_to_all(collection) else row.columns()
     if columns is not None and not (_admits(collection.read, columns, facts) and _admits(collection.write, columns, facts)):
@@ -120,17 +121,17 @@ def _typed(fields: dict[str, Any], op: SpliceOp, field: Field, limits: Limits) -
 
 def _decision(row: Row, mutation: Mutation, facts: Facts, collection: Collection, fields: dict[str, Any], ops: list[Op], undo: list[Op], *,
               changed: bool) -> Decision:
+    seq, device_id, mutation_id, stamp, contract = facts.seq, facts.device_id, mutation.mutation_id, facts.stamp, collection.contract
     entry = Entry(
-        tenant_id=facts.tenant_id, seq=facts.seq, committed_at=facts.now, stamp=facts.stamp, actor_id=facts.actor.id,
-        device_id=facts.device_id, mutation_id=mutation.mutation_id, kind=facts.kind, collection=mutation.collection,
-        record_id=mutation.record_id, contract=collection.contract, edited_at=facts.edited_at,
-        top=row.stamp if row.stamp > facts.stamp else 0, on_behalf_of=facts.on_behalf_of, after=mutation.after, base=facts.base,
-        sent=None if ops is mutation.ops or ops == mutation.ops else mutation.ops, sent_hash=facts.sent_hash, ops=ops, undo=undo,
-        forked_from=mutation.forked_from, reverts=facts.reverts, resolves=facts.resolves, extra=facts.extra, request=facts.request,
+        tenant_id=facts.tenant_id, seq=seq, committed_at=facts.now, stamp=stamp, actor_id=facts.actor.id, device_id=device_id,
+        mutation_id=mutation_id, collection=mutation.collection, record_id=mutation.record_id, contract=contract,
+        edited_at=facts.edited_at, top=row.stamp if row.stamp > stamp else 0, on_behalf_of=facts.on_behalf_of, after=mutation.after,
+        base=facts.base, sent=None if ops is mutation.ops or ops == mutation.ops else mutation.ops, sent_hash=facts.sent_hash, ops=ops,
+        undo=undo, forked_from=mutation.forked_from, request=facts.request,
     )
     after = Row(
-        collection=row.collection, id=row.id, fields=fields if changed else row.fields, contract=collection.contract,
-        rev=entry.seq if changed else row.rev, last=entry.seq, last_device=facts.device_id, last_mutation=entry.mutation_id,
-        last_foreign=row.last_foreign if row.last_device == facts.device_id else row.last, stamp=max(row.stamp, facts.stamp),
+        collection=row.collection, id=row.id, fields=fields if changed else row.fields, contract=contract,
+        rev=seq if changed else row.rev, last=seq, last_device=device_id, last_mutation=mutation_id,
+        last_foreign=row.last_foreign if row.last_device == device_id else row.last, stamp=row.stamp if row.stamp > stamp else stamp,
     )
     return Decision(entry, after, True, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,32 +19,37 @@ from holdfast.core.values import decode_json, normalise
 from holdfast.engine.work import Arrival
 from holdfast.model.sealing import sensitive_names
 
-__all__ = ["Intake", "create_op", "ops_of_fields", "ops_of_json", "with_author"]
+__all__ = ["Intake", "Received", "create_op", "ops_of_fields", "ops_of_json", "with_author"]
 
 MUTATION_ID_CHARACTERS_MAX = 64
 SALT_BYTES = 16
+SALTS_AT_ONCE = 64
+
+
+class Received(NamedTuple):
+    """A mutation that is well formed, and its `edited_at` as a stamp."""
+
+    mutation: Mutation
+    edited_at: int | None
 
 
 class Intake:
     """Reads mutations for one schema."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, random_bytes: Callable[[int], bytes]) -> None:
         self._schema = schema
+        self._random_bytes = random_bytes
+        self._salts: list[bytes] = []
         self._limits = schema.limits
         self._hashed_by_key = frozenset(name for name, one in schema.collections.items() if sensitive_names(one))
 
-    def arrivals(self, mutations: Sequence[Mutation], random_bytes: Callable[[int], bytes]) -> list[Arrival]:
-        """What the writer need not work out of `mutations`, which were read here. The salts are drawn at once: each draw is a call of the
-        system."""
-        drawn = random_bytes(SALT_BYTES * len(mutations))
-        return [self._arrival(mutation, drawn[at * SALT_BYTES:(at + 1) * SALT_BYTES]) for at, mutation in enumerate(mutations)]
-
-    def _arrival(self, mutation: Mutation, salt: bytes) -> Arrival:
-        return Arrival(salt, "" if mutation.collection in self._hashed_by_key else digest.sent_hash(salt, mutation),
-                       None if mutation.edited_at is None else clock.parse(mutation.edited_at))
-
     def read(self, raw: bytes | Mutation) -> Mutation | tuple[str, Problem]:
         """The mutation; or, if it must be refused, its id (as far as it can be read) and why."""
+        found = self.received(raw)
+        return found.mutation if isinstance(found, Received) else found
+
+    def received(self, raw: bytes | Mutation) -> Received | tuple[str, Problem]:
+        """As `read`, with what was understood on the way."""
         mutation_id = raw.mutation_id if isinstance(raw, Mutation) else ""
         try:
             if isinstance(raw, Mutation):
@@ -53,22 +58,27 @@ class Intake:
                 value = self._value(raw)
                 mutation_id = _id_of(value)
                 mutation = _typed(value)
-            self._raise_if_unreadable(mutation)
+            if mutation.base is not None:
+                position.parse(mutation.base)
+            edited_at = None if mutation.edited_at is None else clock.parse(mutation.edited_at)
             problem = problem_with(mutation, self._schema)
         except HoldfastError as error:
             return mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field)
-        return mutation if problem is None else (mutation_id, problem)
+        return Received(mutation, edited_at) if problem is None else (mutation_id, problem)
+
+    def arrival(self, received: Received) -> Arrival:
+        """What the writer need not work out again."""
+        mutation = received.mutation
+        if not self._salts:
+            drawn = self._random_bytes(SALT_BYTES * SALTS_AT_ONCE)      # each draw is a call of the system
+            self._salts = [drawn[at:at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
+        salt = self._salts.pop()
+        return Arrival(salt, "" if mutation.collection in self._hashed_by_key else digest.sent_hash(salt, mutation), received.edited_at)
 
     def _value(self, raw: bytes) -> Any:
         if len(raw) > self._limits.mutation_bytes_max:
             raise LimitExceeded(f"A mutation has at most {self._limits.mutation_bytes_max:,} bytes.")
         return decode_json(raw)
-
-    def _raise_if_unreadable(self, mutation: Mutation) -> None:
-        if mutation.base is not None:
-            position.parse(mutation.base)
-        if mutation.edited_at is not None:
-            clock.parse(mutation.edited_at)
 
 
 def _id_of(value: Any) -> str:

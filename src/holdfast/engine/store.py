@@ -27,7 +27,7 @@ from holdfast.engine.committer import Gate
 from holdfast.engine.devices import Devices
 from holdfast.engine.feed import Feed, FeedSubscription
 from holdfast.engine.inboxes import inbox_page, one_item
-from holdfast.engine.intake import Intake, create_op, ops_of_fields, ops_of_json, with_author
+from holdfast.engine.intake import Intake, Received, create_op, ops_of_fields, ops_of_json, with_author
 from holdfast.engine.judge import refused
 from holdfast.engine.listing import include_children, list_records
 from holdfast.engine.memory import Newest
@@ -43,6 +43,7 @@ from holdfast.engine.turns import Turns
 from holdfast.engine.views import ABSENT, record_view
 from holdfast.engine.work import (
     Act,
+    Arrival,
     Change,
     Erase,
     NameVersion,
@@ -80,7 +81,7 @@ class Store:
         self.keyring = keyring
         self._feed = feed
         self._limits = schema.limits
-        self._intake = Intake(schema)
+        self._intake = Intake(schema, runtime.random_bytes)
         self._traits = {name: Traits(collection, schema) for name, collection in schema.collections.items()}
         self._secrecies: Newest[str, Secrecy] = Newest(TENANTS_MAX)
         self._turns = Turns()
@@ -116,16 +117,17 @@ class Store:
             raise LimitExceeded(f"A push has at most {self._limits.push_bytes_max:,} bytes.", field="mutations")
         results: list[Result | None] = [None] * len(mutations)
         good: list[Mutation] = []
+        arrivals: list[Arrival] = []
         for at, raw in enumerate(mutations):
-            read = self._intake.read(raw)
-            if isinstance(read, Mutation):
-                good.append(read)
+            received = self._intake.received(raw)
+            if isinstance(received, Received):
+                good.append(received.mutation)
+                arrivals.append(self._intake.arrival(received))
             else:
-                results[at] = refused(*read)
+                results[at] = refused(*received)
         head = 0
         if good:
             offset_ms = 0 if now is None else now - self.runtime.now_ms()
-            arrivals = self._intake.arrivals(good, self.runtime.random_bytes)
             answer = await self._results(PushWork(Who.of(caller), device_id, offset_ms, good, arrivals), size_bytes)
             head = answer.head
             decided = iter(answer.results)

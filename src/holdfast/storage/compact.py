@@ -63,7 +63,7 @@ def packed_hex(text: str) -> bytes | str | None:
         packed = bytes.fromhex(text)
     except ValueError:
         return text
-    return packed if packed.hex() == text else text
+    return packed if packed.hex() == text else text         # `fromhex` skips white space and takes upper case
 
 
 def hex_text(packed: bytes | str | None) -> str:

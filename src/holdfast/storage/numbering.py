@@ -202,10 +202,11 @@ class NewNumbers(Numbers):
         """None for the empty one."""
         if not request.address and not request.agent:
             return None
-        known = self._new.requests.get((tenant_no, request)) or self._memory.requests.get((tenant_no, request))
-        if known is None:
-            known = self._one("SELECT no FROM hf_requests WHERE tenant_no = ? AND address = ? AND agent = ?",
-                              tenant_no, request.address, request.agent)
+        known = self._memory.requests.get((tenant_no, request)) or self._new.requests.get((tenant_no, request))
+        if known is not None:
+            return known
+        known = self._one("SELECT no FROM hf_requests WHERE tenant_no = ? AND address = ? AND agent = ?",
+                          tenant_no, request.address, request.agent)
         if known is None:
             known = self._insert("INSERT INTO hf_requests (tenant_no, address, agent) VALUES (?, ?, ?)",
                                  tenant_no, request.address, request.agent)

@@ -54,7 +54,7 @@ def decode_undo(parts: Sequence[Any] | None, ops: Sequence[Op]) -> list[Op]:
 def _encode_inverse(inverse: Op, op: Op) -> Any:
     if type(inverse) is SetOp and type(op) is SetOp and not inverse.restated:
         return [_SET, None if inverse.path == op.path else inverse.path, inverse.value]
-    if isinstance(op, SpliceOp) and isinstance(inverse, SpliceOp):
+    if type(op) is SpliceOp and type(inverse) is SpliceOp:
         if len(op.edits) == 1 and len(inverse.edits) == 1 and op.path == inverse.path:
             (at, deleted, inserted), (back_at, taken_back, gone) = op.edits[0], inverse.edits[0]
             if at == back_at >= 0 and taken_back == len(inserted) and len(gone) == deleted:

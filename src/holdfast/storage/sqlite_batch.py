@@ -117,7 +117,7 @@ class SqliteBatch(SqliteReader):
         if not self.connection.changes():
             raise StorageConstraint(f"The log of tenant {head.tenant_id!r} does not end where the batch continues it.")
         if entries:
-            names = [self._names(tenant_no, entry) for entry in entries]
+            names = self._names(tenant_no, entries)
             self._raise_if_repeated(entries, names)
             afters, salts = self._after_seqs(entries, names), writes.salts
             self.connection.executemany(_APPEND, [
@@ -146,8 +146,12 @@ class SqliteBatch(SqliteReader):
         numbers = self.numbers
         for entry, name in zip(entries, names, strict=True):
             numbers.note_seq(name.device_no, entry.mutation_id, entry.seq)
-        wanted = {(name.device_no, *split_id(entry.after)): entry.after for entry, name in zip(entries, names, strict=True)
-                  if entry.after is not None and numbers.seq(name.device_no, entry.after) is None}
+        found = [None if entry.after is None else numbers.seq(name.device_no, entry.after)
+                 for entry, name in zip(entries, names, strict=True)]
+        if None not in found:
+            return found
+        wanted = {(name.device_no, *split_id(entry.after)): entry.after for entry, name, seq in zip(entries, names, found, strict=True)
+                  if seq is None and entry.after is not None}
         if wanted:
             for device_no, key, rest, seq in self.each("SELECT device_no, mutation_key, mutation_rest, seq FROM hf_log WHERE "
                                                        "device_no = ? AND mutation_key = ? AND mutation_rest = ?", wanted):
@@ -155,15 +159,21 @@ class SqliteBatch(SqliteReader):
         return [None if entry.after is None else numbers.seq(name.device_no, entry.after)
                 for entry, name in zip(entries, names, strict=True)]
 
-    def _names(self, tenant_no: int, entry: Entry) -> Names:
-        numbers = self.numbers
-        return Names(
-            tenant_no=tenant_no,
-            record_no=numbers.new_record(tenant_no, (entry.collection, entry.record_id)) if entry.collection else None,
-            device_no=numbers.new_label(tenant_no, entry.device_id), actor_no=numbers.new_label(tenant_no, entry.actor_id),
-            request_no=None if entry.erased else numbers.new_request(tenant_no, entry.request),
-            behalf_no=None if entry.on_behalf_of is None else numbers.new_label(tenant_no, entry.on_behalf_of),
-        )
+    def _names(self, tenant_no: int, entries: list[Entry]) -> list[Names]:
+        """Of each entry. Those of one push stand together, and say of one and the same sender."""
+        found: list[Names] = []
+        before, numbers = None, self.numbers
+        device_no = actor_no = 0
+        request_no = behalf_no = None
+        for entry in entries:
+            if before is None or not _of_one_sender(entry, before):
+                before = entry
+                device_no, actor_no = numbers.new_label(tenant_no, entry.device_id), numbers.new_label(tenant_no, entry.actor_id)
+                request_no = None if entry.erased else numbers.new_request(tenant_no, entry.request)
+                behalf_no = None if entry.on_behalf_of is None else numbers.new_label(tenant_no, entry.on_behalf_of)
+            record_no = numbers.new_record(tenant_no, (entry.collection, entry.record_id)) if entry.collection else None
+            found.append(Names(tenant_no, record_no, device_no, actor_no, request_no, behalf_no))
+        return found
 
     # -- rows -------------------------------------------------------------------------------------------------------------
 
@@ -291,6 +301,12 @@ class SqliteBatch(SqliteReader):
             return 1
         self.connection.execute("UPDATE hf_attempts SET count = count + 1 WHERE key = ?", (key,))
         return int(found[0]) + 1
+
+
+def _of_one_sender(entry: Entry, other: Entry) -> bool:
+    """Whether both surely name the same device, actor and request."""
+    return (entry.device_id is other.device_id and entry.actor_id is other.actor_id and entry.request is other.request
+            and entry.on_behalf_of is other.on_behalf_of and entry.erased is other.erased)
 
 
 def _device_values(device: Device) -> tuple[SqlValue, ...]:

@@ -20,6 +20,8 @@ from benchmarks.idle import idle_memory
 from benchmarks.listeners import fan_out
 from benchmarks.machine import describe
 from benchmarks.pushes import pushes
+from benchmarks.replica import catching_up, editing, memory, opening, week_offline
+from benchmarks.replica_door import small_door
 from benchmarks.results import write_results
 from benchmarks.resume import resume, snapshot
 from benchmarks.saves import beside_handwritten, single_saves
@@ -40,6 +42,12 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "resume": resume,
     "snapshot": snapshot,
     "listeners": fan_out,
+    "replica-edit": editing,
+    "replica-open": opening,
+    "replica-week": week_offline,
+    "replica-catch-up": catching_up,
+    "replica-memory": memory,
+    "replica-door": small_door,
 }
 
 

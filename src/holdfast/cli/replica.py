@@ -33,19 +33,23 @@ def status(file: str, as_json: bool) -> None:
 
 def _status_lines(facts: dict[str, Any]) -> list[str]:
     belongs = f"{facts['tenant'] or 'nobody yet'} at {facts['server'] or 'no server yet'}"
-    kept = ", ".join(f"{count:,} {name}" for name, count in facts["records"].items()) or "no records"
-    lines = [f"Replica of {belongs}: {kept}."]
+    kept = ", ".join(f"{name}: {count:,}" for name, count in facts["records"].items()) or "no records"
+    lines = [f"Replica of {belongs} ({kept})."]
     if facts["waiting"]:
-        lines.append(f"{facts['waiting']:,} changes are not at the server, the oldest from {facts['oldest']}.")
+        lines.append(f"{_changes(facts['waiting'])} not at the server, the oldest from {facts['oldest']}.")
         if facts["cause"]:
             lines.append(f"Why: {facts['cause']}")
     else:
         lines.append("Everything is at the server." + (f" Last saved {facts['saved_at']}." if facts["saved_at"] else ""))
     if facts["refused"]:
-        lines.append(f"{facts['refused']:,} changes were not accepted: `holdfast replica pending` shows why.")
+        lines.append(f"Not accepted: {facts['refused']:,}. `holdfast replica pending` shows why.")
     if facts["held"]:
-        lines.append(f"{facts['held']:,} items wait for a decision.")
+        lines.append(f"Waiting for a decision: {facts['held']:,}.")
     return lines
+
+
+def _changes(count: int) -> str:
+    return "1 change is" if count == 1 else f"{count:,} changes are"
 
 
 @replica.command("pending", cls=Command)
@@ -80,5 +84,5 @@ def retry(file: str, url: str | None, token: str | None, as_json: bool) -> None:
         raise InvalidValue("Sending needs a token.", field="token", hint="Set HOLDFAST_TOKEN, or give --token.")
     facts = asyncio.run(resend_file(file, token, RealRuntime(), url=url))
     show(facts, as_json, lambda facts: [
-        f"{facts['acknowledged']:,} changes are at the server, {facts['waiting']:,} still wait.",
+        f"{_changes(facts['acknowledged'])} at the server now; still waiting: {facts['waiting']:,}.",
         *(f"Not accepted: {one['mutation_id']}: {one['why']}" for one in facts["refused"])])

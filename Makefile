@@ -8,6 +8,9 @@ BIN    := .venv/bin
 LOCK   := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
           --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
+# What is in TypeScript, where there is npm: a machine without it runs the server and tests the rest.
+web     = @if command -v npm >/dev/null; then npm run --silent --prefix web $(1); fi
+
 .PHONY: help setup setup-dev run test tidy check simulate soak bench demo-replay docs faces lock clean
 
 help:         ## this list
@@ -20,12 +23,14 @@ setup-dev: .venv/.dev   ## the same with what tests and linters need (the target
 run: .venv/.runtime     ## serve the applications: make run PORT=8740 DATA=data (DEMO=0: without the demonstration organisation)
 	$(BIN)/holdfast serve --port $(PORT) --data $(DATA) $(if $(filter-out 0,$(DEMO)),--demo)
 
-check: .venv/.dev       ## lint and types
+check: .venv/.dev web/node_modules/.installed ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(call web,check)
 
-test: check web/node_modules/.installed ## lint, types and every test but the long ones
+test: check             ## lint, types and every test but the long ones
 	$(BIN)/pytest -n 2 --dist loadfile -m "not soak"
+	$(call web,test)
 
 tidy: .venv/.dev        ## the rules of the code base alone (layers, sizes, banned calls, documents)
 	$(BIN)/pytest -q tests/tidy
@@ -69,7 +74,7 @@ $(BIN)/pip-compile: | .venv/bin/python
 
 web/node_modules/.installed: web/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix web --no-audit --no-fund --loglevel error && touch $@; \
-	else echo "no npm on this machine: the generated TypeScript types are not compiled here"; fi
+	else echo "no npm on this machine: what is in TypeScript is neither compiled nor tested here"; fi
 
 .venv/.dev: requirements-dev.lock .venv/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-dev.lock

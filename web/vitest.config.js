@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ["packages/*/tests/**/*.test.ts"],
     reporters: ["dot"],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
     maxWorkers: 2,
   },
 });

@@ -10,12 +10,10 @@ import { opsOf } from "./changes.js";
 import type { Hold } from "./device/answering.js";
 import { Device, type Receipt } from "./device/device.js";
 import { uuid7 } from "./device/outbox.js";
-import { keyOf, MemoryStore, type Key, type OutboxRow, type Store } from "./device/tables.js";
+import { keyOf, type Held, type Key, type OutboxRow, type Store } from "./device/tables.js";
 import { IndexedStore } from "./device/indexed.js";
-import { watchPage } from "./page.js";
-import type { Presence } from "./net/session.js";
-import { Sync } from "./net/sync.js";
-import { Wire, type TokenSource } from "./net/wire.js";
+import type { Sync } from "./net/sync.js";
+import type { TokenSource } from "./net/wire.js";
 import { statusOf, type Status } from "./status.js";
 import { TextBinding } from "./text.js";
 
@@ -37,27 +35,43 @@ export interface Options {
 export type { Receipt, Row, Status };
 
 export class Client {
-  readonly device: Device;
-  readonly sync: Sync;
   /** Whether what was kept here is gone: the browser has evicted it. */
   readonly isEvicted: boolean;
+  /** What needs the network; undefined until that part of the program is loaded. */
+  sync: Sync | undefined;
+  /** Resolves with it. */
+  readonly connected: Promise<Sync>;
   private readonly listeners = new Set<(keys?: ReadonlySet<Key>) => void>();
-  private readonly unwatch: () => void;
+  private unwatch: (() => void) | undefined;
   private idle: ReturnType<typeof setTimeout> | undefined;
+  private isClosed = false;
 
-  constructor(device: Device, wire: Wire, hold: Hold, isEvicted: boolean) {
-    this.device = device;
+  constructor(readonly device: Device, address: string, token: TokenSource, hold: Hold, isEvicted: boolean) {
     this.isEvicted = isEvicted;
-    this.sync = new Sync(device, wire, hold, () => this.tell());
     device.onChanged.add((keys) => {
-      if (keys) this.sync.kick();
+      if (keys) this.sync?.kick();
       this.tidySoon();
       this.tell(keys);
     });
-    this.unwatch = watchPage(this.sync);
-    this.sync.tell("started");
-    this.sync.tell("lease_taken");
-    if (globalThis.navigator?.onLine === false) this.sync.tell("went_offline");
+    this.connected = this.connect(address, token, hold);
+  }
+
+  private async connect(address: string, token: TokenSource, hold: Hold): Promise<Sync> {
+    for (let wait = 1_000; ; wait = Math.min(2 * wait, 60_000)) {
+      try {
+        const { prepare, Sync, Wire, watchPage } = await import("./net/engine.js");
+        await prepare(this.device.schema);
+        const sync = (this.sync = new Sync(this.device, new Wire(address, token), hold, () => this.tell()));
+        if (this.isClosed) return sync;
+        this.unwatch = watchPage(sync);
+        sync.tell("started");
+        sync.tell("lease_taken");
+        if (globalThis.navigator?.onLine === false) sync.tell("went_offline");
+        return sync;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
   }
 
   private tell(keys?: ReadonlySet<Key>): void {
@@ -145,29 +159,27 @@ export class Client {
 
   /** Ends the wait for the next try. */
   retryNow(): void {
-    this.sync.retryNow();
+    this.sync?.retryNow();
   }
 
   /** Somebody has signed in again. */
   signIn(token: TokenSource): void {
-    this.sync.wire.token = token;
-    this.sync.tell("signed_in");
-  }
-
-  onPresence(listener: (presence: Presence) => void): () => void {
-    this.sync.onPresence.add(listener);
-    return () => this.sync.onPresence.delete(listener);
+    void this.connected.then((sync) => {
+      sync.wire.token = token;
+      sync.tell("signed_in");
+    });
   }
 
   /** Resolves once the server has acknowledged everything that was made until now. */
-  flush(): Promise<void> {
+  async flush(): Promise<void> {
     const ids = new Set(this.device.unanswered().map((row) => row.id));
-    this.sync.isHurried = true;
-    this.sync.kick();
+    const sync = await this.connected;
+    sync.isHurried = true;
+    sync.kick();
     return new Promise((resolve) => {
       const look = (): void => {
         if (this.device.unanswered().some((row) => ids.has(row.id))) return;
-        this.sync.isHurried = false;
+        sync.isHurried = false;
         stop();
         resolve();
       };
@@ -183,9 +195,10 @@ export class Client {
 
   /** Ends it; what is unsent stays on the disk and is sent by whoever opens it next. */
   async close(): Promise<void> {
+    this.isClosed = true;
     clearTimeout(this.idle);
-    this.unwatch();
-    this.sync.tell("closed");
+    this.unwatch?.();
+    this.sync?.tell("closed");
     await this.device.writer.write([]);
     while (this.device.writer.isWriting) await new Promise((resolve) => setTimeout(resolve, 1));
     this.device.writer.store.close();
@@ -199,23 +212,19 @@ function standing(row: Row | undefined): Row {
 
 /** Opens the device of a person. Nothing is sent before everything kept is read. */
 export async function open({ server = "", schema, account = "", token, hold, store }: Options): Promise<Client> {
-  const wire = new Wire(server.replace(/\/$/, ""), token);
-  let used = store ?? (globalThis.indexedDB ? new IndexedStore(`holdfast ${server} ${account}`) : new MemoryStore());
-  let failure: unknown = store || globalThis.indexedDB ? undefined : new HoldfastError("storage_failed", "This browser keeps no data for this page.");
-  let held;
+  let used = store ?? new IndexedStore(`holdfast ${server} ${account}`);
+  let held: Held;
+  let failure: unknown;
   try {
     held = await used.open();
   } catch (error) {
     failure = error;
-    used = new MemoryStore();
+    used = new (await import("./device/memory.js")).MemoryStore();
     held = await used.open();
   }
-  if (needsAlignment(schema)) await import("./core/words.js");
+  // What others did is in what was kept: showing it takes what merges.
+  if ([...held.works.values()].some((work) => work.since.length || work.context)) await (await import("./net/engine.js")).prepare(schema);
   const device = new Device(used, schema, held, server);
   if (failure) device.writer.failure = failure;
-  return new Client(device, wire, { ms: 500, msMax: 2_000, ...hold }, held.isEvicted ?? false);
+  return new Client(device, server.replace(/\/$/, ""), token, { ms: 500, msMax: 2_000, ...hold }, held.isEvicted ?? false);
 }
-
-/** A Text that is created with a default of its own is told apart from it by words. */
-const needsAlignment = (schema: Schema): boolean =>
-  Object.values(schema.collections).some(({ fields }) => Object.values(fields).some((field) => field.kind === "text" && field.default));

@@ -26,32 +26,34 @@ export interface Status {
 }
 
 const RETRIES_BEFORE_ERROR = 3;
+/** Until the part that connects is loaded. */
+const NOT_LOADED = { state: "connecting", machine: { failures: 0 }, cause: undefined, retryAt: 0 } as const;
 
-export function statusOf(device: Device, sync: Sync): Status {
+export function statusOf(device: Device, sync: Sync | undefined): Status {
   const rows = device.unanswered();
   const held = device.openItems().length;
   const { writer, meta } = device;
-  const { state, machine, cause, retryAt } = sync;
-  const [name, phrase] = named(device, sync, rows.length, held);
+  const { state, machine: { failures }, cause, retryAt } = sync ?? NOT_LOADED;
+  const [name, phrase] = named(device, state, failures, retryAt, rows.length, held);
   const failure = writer.failure as Error | undefined;
   return {
     name, phrase, waiting: rows.length, held, refused: device.refused.size, connection: state, cause: failure?.message ?? cause?.message ?? "",
-    hint: failure ? "Free some space, or allow this page to keep data." : (cause?.hint ?? ""), retryAt: machine.failures || cause ? retryAt : 0, savedAt: meta.syncedAt,
+    hint: failure ? "Free some space, or allow this page to keep data." : (cause?.hint ?? ""), retryAt, savedAt: meta.syncedAt,
     isOnDisk: !writer.failure && !writer.isWriting,
   };
 }
 
-function named(device: Device, { state, machine, retryAt }: Sync, waiting: number, held: number): [StatusName, string] {
+function named(device: Device, state: State, failures: number, retryAt: number, waiting: number, held: number): [StatusName, string] {
   const { writer, meta } = device;
   if (writer.failure && device.unanswered().some((row) => writer.has("outbox", row.id))) return ["error", "Not saved on this device either – keep this tab open"];
   if (device.refused.size) return ["refused", "Not accepted – look at it"];
   if (held) return ["held", `Needs your decision (${held})`];
-  if (waiting && (state === "failing" || machine.failures > RETRIES_BEFORE_ERROR)) {
+  if (waiting && (state === "failing" || failures > RETRIES_BEFORE_ERROR)) {
     const seconds = Math.ceil((retryAt - Date.now()) / 1_000);
     return ["error", "Not saved – retrying" + (seconds > 0 ? ` in ${seconds} s` : "")];
   }
   const isInTouch = state === "catching_up" || state === "live" || state === "polling";
-  const isTrying = (state === "connecting" || state === "snapshot" || state === "recovering") && !machine.failures;
+  const isTrying = (state === "connecting" || state === "snapshot" || state === "recovering") && !failures;
   if (!isInTouch && !isTrying) return ["offline", "Offline – saved on this device" + (waiting ? ` (${waiting} change${waiting > 1 ? "s" : ""} waiting)` : "")];
   if (waiting) return [device.unanswered().some((row) => row.state === "sent") ? "saving" : "editing", "Saving…"];
   if (!meta.syncedAt) return ["idle", "Saved"];

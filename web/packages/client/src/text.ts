@@ -3,7 +3,8 @@
  * Others' changes come as edits, so that a cursor can be kept where it was.
  */
 import * as changes from "./core/text.js";
-import { pointsAt, unitsAt } from "./core/points.js";
+import { rules } from "./core/decide.js";
+import { lengthOf, pointsAt, unitsAt } from "./core/points.js";
 import { typed } from "./changes.js";
 import type { Device } from "./device/device.js";
 import type { Key } from "./device/tables.js";
@@ -29,7 +30,7 @@ export class TextBinding {
     if (this.value !== before) {
       // Somebody else's change came in between and is not on the screen yet.
       const meanwhile = changes.fromEdits([typed(before, this.value)]);
-      edits = changes.toEdits(changes.transform(meanwhile, changes.fromEdits(edits), true)[1]) as typeof edits;
+      edits = changes.toEdits(rules!.transform(meanwhile, changes.fromEdits(edits), true)[1]) as typeof edits;
     }
     this.device.edit(this.key, () => (edits.length ? [{ op: "splice", path: "/" + this.field, edits }] : []));
     if (this.value === after) return;
@@ -47,14 +48,11 @@ export class TextBinding {
     const before = this.shown;
     const { value } = this;
     if (before === value) return undefined;
-    const change = changes.fromEdits([typed(before, value)]);
+    const [at, deleted, inserted] = typed(before, value);
+    const grown = lengthOf(inserted) - deleted;
+    // A place that others inserted at stays before it; one within what they deleted goes to its start.
+    const moved = (place: number): number => (place <= at ? place : Math.max(at, place + grown));
     this.shown = value;
-    return { value, places: places.map((place) => unitsAt(value, moved(pointsAt(before, place), change))) };
+    return { value, places: places.map((place) => unitsAt(value, moved(pointsAt(before, place)))) };
   }
-}
-
-/** A place after a change: what is inserted at it goes behind it. */
-function moved(place: number, change: changes.TextChange): number {
-  const [, mark] = changes.transform(change, place ? [place, "|"] : ["|"], false);
-  return typeof mark[0] === "number" ? mark[0] : 0;
 }

@@ -4,10 +4,15 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { applyOps } from "../src/core/apply.js";
-import * as clock from "../src/core/clock.js";
+import * as stamp from "../src/core/stamp.js";
 import type { Change, Context, Entry, Pending, Row } from "../src/core/facts.js";
-import { cameBack, entryOf, follow, show } from "../src/core/rebase.js";
+import { cameBack, entryOf, follow } from "../src/core/follow.js";
+import { show } from "../src/core/rebase.js";
 import * as text from "../src/core/text.js";
+import { transform } from "../src/core/transform.js";
+import * as concurrent from "../src/core/concurrent.js";
+import { diff } from "../src/core/diff.js";
+import { mergeBy } from "../src/core/decide.js";
 import "../src/core/words.js";
 import { shapeOf } from "../src/core/waiting.js";
 import { collectionOf, PROJECT, vectors, type Case } from "./vectors.js";
@@ -29,6 +34,7 @@ function made(): Map<string, Case[]> {
   return found;
 }
 
+mergeBy(concurrent);
 const stories = made();
 const COLLECTION = collectionOf("decide");
 
@@ -59,7 +65,7 @@ function each(kind: string, least: number, run: (one: Case) => void): void {
 
 describe("as Python does it", () => {
   each("text", COUNT, (one) => {
-    expect(text.transform(one.left, one.right, one.left_first)).toEqual(one.transformed);
+    expect(transform(one.left, one.right, one.left_first)).toEqual(one.transformed);
     expect(text.compose(one.left, one.then)).toEqual(one.composed);
     expect(text.apply(one.text, one.left)).toBe(one.after);
     expect(text.invert(one.text, one.left)).toEqual(one.inverse);
@@ -68,7 +74,7 @@ describe("as Python does it", () => {
     expect(text.invertShape(one.left)).toEqual(one.shape);
   });
   each("diff", COUNT, (one) => {
-    expect(text.diff(one.before, one.after)).toEqual(one.edits);
+    expect(diff(one.before, one.after)).toEqual(one.edits);
     expect(text.apply(one.before, text.fromEdits(one.edits))).toBe(one.after);
   });
   each("apply", COUNT, (one) => {
@@ -129,4 +135,4 @@ function shapesOf(context: Case): unknown {
   return Object.fromEntries(Object.entries<Case>(context).map(([name, waiting]) => [name, waiting.map(([seq, device, shape, reverts]: Case) => [seq, device, shape.map(([kind, count]: Case) => sign[kind] + count).join(), reverts])]));
 }
 
-test("stamps keep their order and their text", () => expect(clock.render(clock.parse("1763647080000:3"))).toBe("1763647080000:3"));
+test("stamps keep their order and their text", () => expect(stamp.render(stamp.parse("1763647080000:3"))).toBe("1763647080000:3"));

@@ -1,7 +1,6 @@
 /** A server that was put back to an older backup gets today's work back from the devices. Defends P1 (kept), P2 (once), P3 (never dropped). */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Client } from "../src/client.js";
-import { Server, settled, until } from "./server.js";
+import { Server, settled, until, type Connected } from "./server.js";
 
 let server: Server;
 beforeAll(async () => {
@@ -9,14 +8,14 @@ beforeAll(async () => {
 });
 afterAll(() => server.end());
 
-const agree = (id: string, ...devices: Client[]): Promise<void> =>
+const agree = (id: string, ...devices: Connected[]): Promise<void> =>
   until(async () => {
     const { fields } = await server.record("pages", id).catch(() => ({ fields: null }));
     return devices.every((one) => !one.device.lanes.size && JSON.stringify(one.get("pages", id)?.fields) === JSON.stringify(fields));
   }, () => `agreement: ${devices.map((one) => JSON.stringify([one.get("pages", id)?.fields, one.status()])).join()}`);
 
-const away = (...devices: Client[]): void => devices.forEach((one) => one.sync.tell("went_offline"));
-const back = (...devices: Client[]): void => devices.forEach((one) => one.sync.tell("came_online"));
+const away = (...devices: Connected[]): void => devices.forEach((one) => one.sync.tell("went_offline"));
+const back = (...devices: Connected[]): void => devices.forEach((one) => one.sync.tell("came_online"));
 
 test("what two devices did after the backup is there again, once, and what was typed meanwhile too", async () => {
   const [one, two] = [await server.device(), await server.device()];

@@ -1,59 +1,51 @@
-/** A real server for tests: `holdfast serve` on a free port of loopback, with one organisation, that can be killed and started again. */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+/** A real server for tests: what `holdfast serve` runs (served.py), on a free port of loopback, with one organisation, that can be killed and started again. */
+import { spawn, type ChildProcess } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WebSocket } from "ws";
 import type { Schema } from "../src/core/schema.js";
-import { MemoryStore } from "../src/device/tables.js";
+import { MemoryStore } from "../src/device/memory.js";
 import { open, type Client, type Options } from "../src/client.js";
+import type { Sync } from "../src/net/sync.js";
 import { PROJECT } from "./vectors.js";
 
-const HOLDFAST = process.env.HOLDFAST_COMMAND ?? `${PROJECT}.venv/bin/holdfast`;
+const PYTHON = process.env.HOLDFAST_PYTHON ?? `${PROJECT}.venv/bin/python`;
+/** The line that served.py says first. */
+const TOLD = /^\{"token".*\}$/m;
 const HERE = `${PROJECT}web/packages/client/tests`;
-const TENANT = "acme";
 
 // The device takes the browser's own; Node 20 has none.
 globalThis.WebSocket ??= WebSocket as unknown as typeof globalThis.WebSocket;
 
+/** A device whose connecting part is loaded. */
+export type Connected = Client & { readonly sync: Sync };
+
 export class Server {
   readonly folder = mkdtempSync(join(tmpdir(), "holdfast-web-"));
-  readonly schema: Schema;
-  readonly token: string;
+  schema!: Schema;
+  token = "";
   address = "";
   private process: ChildProcess | undefined;
 
-  constructor() {
-    this.command("tenant", "create", TENANT);
-    this.command("user", "create", "ada@example.org", "--tenant", TENANT, "--role", "owner", "--no-password");
-    this.token = this.command("token", "create", "--user", "ada@example.org", "--tenant", TENANT).trim();
-    this.schema = JSON.parse(this.command("schema", "--json"));
-  }
-
-  private get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, PYTHONPATH: HERE, HOLDFAST_APP: "pages_app", HOLDFAST_DATA: join(this.folder, "data") };
-  }
-
-  private command(...args: string[]): string {
-    return execFileSync(HOLDFAST, args, { env: this.environment }).toString();
-  }
-
-  /** Resolves once it listens. `port`: that of before, so that devices find it again. */
+  /** Resolves once it listens, on the port of before, so that devices find it again. */
   async start(): Promise<this> {
     const port = this.address ? new URL(this.address).port : "0";
-    const child = spawn(HOLDFAST, ["serve", "--port", port, "--writer", "thread"], { env: this.environment, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(PYTHON, [`${HERE}/served.py`, join(this.folder, "data"), port], { env: { ...process.env, PYTHONPATH: HERE }, stdio: ["ignore", "pipe", "pipe"] });
     this.process = child;
     let said = "";
     this.address = await new Promise((resolve, reject) => {
-      const hear = (part: Buffer): void => {
+      child.stdout.on("data", (part: Buffer) => {
         said += part;
         const found = /http:\/\/[\d.]+:\d+/.exec(said);
-        if (found) resolve(found[0]);
-      };
-      child.stdout.on("data", hear);
+        if (found && TOLD.test(said)) resolve(found[0]);
+      });
       child.stderr.on("data", (part: Buffer) => (said += part));
       child.on("exit", (code) => reject(new Error(`The server ended (${code}): ${said.slice(-2_000)}`)));
     });
+    const told = JSON.parse(TOLD.exec(said)![0]);
+    this.schema = told.schema;
+    this.token ||= told.token;
     return this;
   }
 
@@ -83,8 +75,10 @@ export class Server {
   }
 
   /** A device of the one person. */
-  device(options: Partial<Options> = {}): Promise<Client> {
-    return open({ server: this.address, schema: this.schema, token: this.token, hold: { ms: 0, msMax: 0 }, store: new MemoryStore(), ...options });
+  async device(options: Partial<Options> = {}): Promise<Connected> {
+    const client = await open({ server: this.address, schema: this.schema, token: this.token, hold: { ms: 0, msMax: 0 }, store: new MemoryStore(), ...options });
+    await client.connected;
+    return client as Connected;
   }
 
   /** A record as the server has it. */

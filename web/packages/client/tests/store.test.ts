@@ -5,7 +5,8 @@ import { IDBFactory } from "fake-indexeddb";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Row } from "../src/core/facts.js";
 import { IndexedStore } from "../src/device/indexed.js";
-import { MemoryStore, type Kept, type Meta, type Put, type Store } from "../src/device/tables.js";
+import { MemoryStore } from "../src/device/memory.js";
+import type { Kept, Meta, Put, Store } from "../src/device/tables.js";
 import { Writer } from "../src/device/writer.js";
 
 const meta = (more: Partial<Meta> = {}): Meta => ({ deviceId: "d", formerIds: [], server: "", cursor: null, head: 0, backedUpSeq: 0, contracts: {}, wanted: [], inbox: [], ...more });

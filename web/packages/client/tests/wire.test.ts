@@ -1,11 +1,10 @@
 /** Devices against a real server, over the wire. Defends P1 (kept), P2 (once), P3 (never dropped) and P5 (answered). */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { Client } from "../src/client.js";
-import { MemoryStore } from "../src/device/tables.js";
-import { Server, settled, until } from "./server.js";
+import { MemoryStore } from "../src/device/memory.js";
+import { Server, settled, until, type Connected } from "./server.js";
 
 let server: Server;
-const opened: Client[] = [];
+const opened: Connected[] = [];
 
 beforeAll(async () => {
   server = await new Server().start();
@@ -15,7 +14,7 @@ afterEach(async () => {
   for (const one of opened.splice(0)) await one.close();
 });
 
-async function device(options: Parameters<Server["device"]>[0] = {}): Promise<Client> {
+async function device(options: Parameters<Server["device"]>[0] = {}): Promise<Connected> {
   const one = await server.device(options);
   opened.push(one);
   return one;

@@ -5,13 +5,17 @@
  */
 import { applyOps, valueAt } from "./apply.js";
 import type { Context, Entry, Op, Pending, PlaceOp, Row, SetOp, SpliceOp, UnsetOp, Waiting } from "./facts.js";
-import { placeOf } from "./facts.js";
-import { contains, overlaps, parse } from "./pointer.js";
+import { parse } from "./pointer.js";
 import { lengthOf } from "./points.js";
 import { defaults, isFiner, textDefault, type Collection, type Field } from "./schema.js";
 import * as text from "./text.js";
 import { same, type Json, type JsonObject } from "./values.js";
-import { contextAfter, eachText, gather, passOver, pastIdentical, takenBack, TAKEN_BACK } from "./waiting.js";
+import type * as concurrent from "./concurrent.js";
+
+/** What it takes where others are concerned. A device that has not pulled anything since an edit was made needs none of it, so a page can
+ * show and edit before that part is loaded (`concurrent`); whoever pulls has it. */
+export let rules: typeof concurrent | undefined;
+export const mergeBy = (by: typeof concurrent): void => void (rules = by);
 
 /** The seq of an entry that is only expected: newer than any that exists. */
 export const EXPECTED = 2 ** 52;
@@ -37,7 +41,7 @@ export function decide(
       working.create(first.value);
     } else {
       if (deleted && mutation.base < row.rev && since.some((entry) => entry.seq === row.rev)) {
-        return { fields: row.fields, deleted, context: contextAfter(context, mutation.base, EXPECTED, undefined, false), ops: mutation.ops };
+        return { fields: row.fields, deleted, context: rules?.contextAfter(context, mutation.base, EXPECTED, undefined, false), ops: mutation.ops };
       }
       if (deleted) working.ops.push({ op: "undelete" });
       deleted = false;
@@ -53,10 +57,9 @@ export function decide(
   }
   if (mutation.atomic && working.held.length) working.holdAll();
   const touched = working.texts.size || working.ops.some((op) => op.op === "splice");
-  const texts = touched ? eachText(collection, (name) => working.waiting(name)) : undefined;
   return {
     fields: working.shown(), deleted, ops: working.held.length ? mutation.ops : working.ops,
-    context: contextAfter(context, mutation.base, EXPECTED, texts, since.length > 0),
+    context: rules?.contextAfter(context, mutation.base, EXPECTED, touched ? rules.eachText(collection, (name) => working.waiting(name)) : undefined, since.length > 0),
   };
 }
 
@@ -65,19 +68,11 @@ function isForSomebodyElse(value: JsonObject, actorId: string, { key = [], field
   return key.some((name) => fields[name]?.stamped === "created_by" && value[name] !== actorId);
 }
 
-/** One standing change of a place. */
-interface Rival {
-  readonly path: string;
-  readonly op: SetOp | UnsetOp;
-  readonly entry: Entry;
-}
-
 class Working {
   ops: Op[] = [];
   held: Op[] = [];
   texts = new Map<string, readonly Waiting[]>();
   private readonly before: JsonObject;
-  private standing: readonly Entry[] | undefined;
 
   constructor(
     private fields: JsonObject, private readonly mutation: Pending, private readonly since: readonly Entry[],
@@ -120,7 +115,7 @@ class Working {
   merge(value: JsonObject): void {
     const names = Object.keys(value).filter((name) => this.field(name) && !this.field(name)!.stamped);
     for (const name of names) {
-      if (this.isIdenticalText(name, value[name]!)) this.texts.set(name, pastIdentical(this.waiting(name), [value[name] as string]));
+      if (this.isIdenticalText(name, value[name]!)) this.texts.set(name, rules?.pastIdentical(this.waiting(name), [value[name] as string]) ?? []);
     }
     const skipped = new Set(this.texts.keys());
     for (const name of names) {
@@ -151,7 +146,7 @@ class Working {
   }
 
   waiting(name: string): readonly Waiting[] {
-    return this.texts.get(name) ?? gather(this.context, name, this.mutation.base, this.since, textDefault(this.field(name)!));
+    return this.texts.get(name) ?? rules?.gather(this.context, name, this.mutation.base, this.since, textDefault(this.field(name)!)) ?? [];
   }
 
   private take(op: Op): void {
@@ -167,8 +162,8 @@ class Working {
     else if (op.op === "set" || op.op === "unset") this.takeSet(op, field, segments);
     else if (op.op === "splice") this.takeSplice(op, segments[0]!);
     else if (op.op === "exclude") {
-      const kept = this.included(op.path);
-      const items = op.items.filter((item) => !kept.has(item));
+      const kept = this.since.length ? rules!.included(this.since, op.path) : undefined;
+      const items = op.items.filter((item) => !kept?.has(item));
       if (items.length) this.take(items.length < op.items.length ? { ...op, items } : op);
     } else if (op.op === "add" && !Number.isSafeInteger((this.fields[segments[0]!] as number) + op.by)) this.held.push(op);
     else this.take(op);
@@ -180,31 +175,25 @@ class Working {
       this.held.push(op);
       return;
     }
-    const rivals = this.since.length ? this.rivals().filter((rival) => overlaps(rival.path, op.path)) : [];
+    const rivals = this.since.length ? rules!.rivalsAt(this.since, op.path) : [];
     if (rivals.length && field.merge === "ask") {
       const mine = op.op === "set" ? op.value : null;
       if (same(mine, valueAt(this.fields, segments) ?? null)) this.take(op);
       else this.held.push(op);
       return;
     }
-    const newer = rivals.filter(({ entry }) => this.isNewer(entry));
-    if (newer.some((rival) => contains(rival.path, op.path))) return;
+    const inside = rivals.length ? rules!.newerInside(rivals, op.path, this.mutation.stamp, this.deviceId) : [];
+    if (!inside) return;
     this.take(op);
-    newer.sort((a, b) => order(a.entry, b.entry));
-    for (const rival of newer) this.take({ ...rival.op, restated: true });
-  }
-
-  private isNewer(entry: Entry): boolean {
-    const { stamp } = this.mutation;
-    return entry.stamp > stamp || (entry.stamp === stamp && entry.deviceId > this.deviceId);
+    for (const one of inside) this.take(one);
   }
 
   private takeSplice(op: SpliceOp, name: string): void {
     const change = text.fromEdits(op.edits);
     const waiting = this.waiting(name);
-    const [after, rebased] = passOver(waiting, change, this.deviceId);
+    const [after, rebased] = waiting.length ? rules!.passOver(waiting, change, this.deviceId) : [[], change];
     const now = this.fields[name] as string;
-    if (waiting.some((other) => other.deviceId === TAKEN_BACK) || text.span(rebased) > lengthOf(now)) {
+    if (waiting.some((other) => other.deviceId === rules!.TAKEN_BACK) || text.span(rebased) > lengthOf(now)) {
       this.holdText(op);
       return;
     }
@@ -214,51 +203,9 @@ class Working {
 
   private holdText(op: SpliceOp): void {
     const name = parse(op.path)[0]!;
-    this.texts.set(name, takenBack(this.waiting(name), text.fromEdits(op.edits), this.deviceId, EXPECTED));
+    if (rules) this.texts.set(name, rules.takenBack(this.waiting(name), text.fromEdits(op.edits), this.deviceId, EXPECTED));
     this.held.push(op);
-  }
-
-  /** Entries without cancelled pairs. Newest first, so that a redo brings back what an undo took away. */
-  private get stood(): readonly Entry[] {
-    if (!this.standing) {
-      const here = new Set(this.since.map((entry) => entry.seq));
-      const gone = new Set<number>();
-      for (const { seq, reverts } of [...this.since].reverse()) {
-        if (reverts && !gone.has(seq) && here.has(reverts) && !gone.has(reverts)) gone.add(seq).add(reverts);
-      }
-      this.standing = this.since.filter((entry) => !gone.has(entry.seq));
-    }
-    return this.standing;
-  }
-
-  /** What was only written back after a wider set does not count again: it competes where it was made. */
-  private rivals(): Rival[] {
-    const found: Rival[] = [];
-    for (const entry of this.stood) {
-      for (const op of entry.ops) {
-        if (op.op === "set" || op.op === "unset") {
-          if (!op.restated) found.push({ path: op.path, op, entry });
-        } else if (op.op === "create") {
-          for (const name in op.value) found.push({ path: "/" + name, op: { op: "set", path: "/" + name, value: op.value[name]! }, entry });
-        }
-      }
-    }
-    return found;
-  }
-
-  /** Items of a Set that standing entries included last. Include wins over a concurrent exclude. */
-  private included(path: string): Set<string> {
-    const found = new Set<string>();
-    for (const { ops } of this.stood) {
-      for (const op of ops) {
-        const items = op.op === "create" ? ((op.value[path.slice(1)] ?? []) as string[]) : placeOf(op) === path && "items" in op ? op.items : [];
-        for (const item of items) op.op === "exclude" ? found.delete(item) : found.add(item);
-      }
-    }
-    return found;
   }
 }
 
 const mayBeNull = (field: Field): boolean => field.optional === true || field.kind === "json";
-
-const order = (left: Entry, right: Entry): number => (left.stamp < right.stamp || (left.stamp === right.stamp && left.deviceId < right.deviceId) ? -1 : 1);

@@ -18,7 +18,7 @@ export const PLACEHOLDER = "\0";
 const RUN_CODE_POINTS_MAX = 1_000;
 
 /** A change in the making: `keep` is retained and not yet written. */
-class Making {
+export class Making {
   readonly parts: Part[] = [];
   private keep = 0;
 
@@ -57,7 +57,7 @@ class Making {
 }
 
 /** Walks along a change, also by pieces of a part. */
-class Cursor {
+export class Cursor {
   part: Part | undefined;
   private at = 0;
 
@@ -82,7 +82,7 @@ class Cursor {
 }
 
 const sizeOf = (part: Part): number => (typeof part === "string" ? lengthOf(part) : Math.abs(part));
-const isInsert = (part: Part | undefined): part is string => typeof part === "string";
+export const isInsert = (part: Part | undefined): part is string => typeof part === "string";
 
 /** The change that does `first`, then `second` (a change of the text that `first` makes). */
 export function compose(first: TextChange, second: TextChange): TextChange {
@@ -111,42 +111,6 @@ export function compose(first: TextChange, second: TextChange): TextChange {
     }
   }
   return out.rest(a.part === undefined ? b : a);
-}
-
-/**
- * Two changes of one text -> [`left` as it is after `right`, `right` as it is after `left`]. Inserted text is never lost, deleting
- * deleted text does nothing. Of two insertions at one place `left`'s stands left if `leftFirst`.
- */
-export function transform(left: TextChange, right: TextChange, leftFirst: boolean): [TextChange, TextChange] {
-  if (!left.length || !right.length) return [left, right];
-  const outLeft = new Making();
-  const outRight = new Making();
-  const a = new Cursor(left);
-  const b = new Cursor(right);
-  while (a.part !== undefined && b.part !== undefined) {
-    const x: Part = a.part;
-    const y: Part = b.part;
-    if (isInsert(x) && (leftFirst || !isInsert(y))) {
-      outLeft.put(x);
-      outRight.retain(a.size);
-      a.next();
-    } else if (isInsert(y)) {
-      outRight.put(y);
-      outLeft.retain(b.size);
-      b.next();
-    } else {
-      const count = Math.min(a.size, b.size);
-      if ((x as number) > 0) {
-        if (y > 0) {
-          outLeft.retain(count);
-          outRight.retain(count);
-        } else outRight.put(-count);
-      } else if (y > 0) outLeft.put(-count);
-      a.skip(count);
-      b.skip(count);
-    }
-  }
-  return [outLeft.rest(a), outRight.rest(b)];
 }
 
 /** How many code points of a text the change looks at: it needs a text at least that long. */
@@ -246,22 +210,4 @@ export function toEdits(change: TextChange): Edit[] {
     inserted = "";
   }
   return edits;
-}
-
-type Aligned = (before: string, after: string) => [at: number, count: number, inserted: string][];
-
-/** The whole is replaced: all there is to say where one of the texts is empty. */
-let align: Aligned = (before, after) => (before === after ? [] : [[0, lengthOf(before), after]]);
-
-/** Finds differences by words from now on (`words`). */
-export const alignBy = (by: Aligned): void => void (align = by);
-
-/** Edits that turn `before` into `after`, one after another. */
-export function diff(before: string, after: string): Edit[] {
-  let shift = 0;
-  return align(before, after).map(([at, count, inserted]) => {
-    const edit: Edit = [at + shift, count, inserted];
-    shift += lengthOf(inserted) - count;
-    return edit;
-  });
 }

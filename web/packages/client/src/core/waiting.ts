@@ -6,7 +6,9 @@
 import type { Context, Entry, Op, Waiting } from "./facts.js";
 import { lengthOf } from "./points.js";
 import { textDefault, textFields, type Collection } from "./schema.js";
+import { diff } from "./diff.js";
 import * as text from "./text.js";
+import { transform } from "./transform.js";
 import type { TextChange } from "./text.js";
 
 /** The device of a waiting change that is the inverse of an own held splice. Sorts below every device. */
@@ -24,7 +26,7 @@ export function changeOf(ops: readonly Op[], name: string, byDefault: string): T
   let change: TextChange = [];
   for (const op of ops) {
     if (op.op === "splice" && op.path === "/" + name) change = text.compose(change, text.fromEdits(op.edits));
-    else if (op.op === "create" && typeof op.value[name] === "string") change = text.compose(change, text.fromEdits(text.diff(byDefault, op.value[name])));
+    else if (op.op === "create" && typeof op.value[name] === "string") change = text.compose(change, text.fromEdits(diff(byDefault, op.value[name])));
   }
   return change;
 }
@@ -33,7 +35,7 @@ const moved = (other: Waiting, change: TextChange): Waiting => ({ ...other, chan
 
 /** [the inverse after `other`, `other` as if what is inverted had never been] */
 function carried(inverse: TextChange, other: Waiting, deviceId: string): [TextChange, TextChange] {
-  const [without, after] = text.transform(other.change, inverse, standsLeft(other.deviceId, deviceId));
+  const [without, after] = transform(other.change, inverse, standsLeft(other.deviceId, deviceId));
   return [after, without];
 }
 
@@ -45,7 +47,7 @@ export function passOver(waiting: readonly Waiting[], change: TextChange, device
     const other = waiting[at]!;
     const closing = closingOf(waiting, at);
     if (closing < 0) {
-      const [theirs, mine] = text.transform(other.change, change, standsLeft(other.deviceId, deviceId));
+      const [theirs, mine] = transform(other.change, change, standsLeft(other.deviceId, deviceId));
       after.push(moved(other, theirs));
       change = mine;
     } else {
@@ -62,7 +64,7 @@ export function passOver(waiting: readonly Waiting[], change: TextChange, device
 function passPair(pair: readonly Waiting[], change: TextChange, deviceId: string): Passed {
   const opened = pair[0]!;
   const between = pair.slice(1, -1);
-  const [theirs, meanwhile] = text.transform(opened.change, change, standsLeft(opened.deviceId, deviceId));
+  const [theirs, meanwhile] = transform(opened.change, change, standsLeft(opened.deviceId, deviceId));
   const [after] = passOver(between, meanwhile, deviceId);
   let inverse = text.invertShape(theirs);
   for (const other of after) inverse = carried(inverse, other, opened.deviceId)[0];

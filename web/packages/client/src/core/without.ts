@@ -5,7 +5,9 @@
 import type { Op, SpliceOp } from "./facts.js";
 import { lengthOf } from "./points.js";
 import { textDefault, textFields, type Collection } from "./schema.js";
+import { diff } from "./diff.js";
 import * as text from "./text.js";
+import { transform } from "./transform.js";
 import type { TextChange } from "./text.js";
 import type { Json, JsonObject } from "./values.js";
 import { changeOf } from "./waiting.js";
@@ -61,7 +63,7 @@ class TextPast {
       this.whole = fitted(this.whole, change);
       return op;
     }
-    const [back, own] = text.transform(text.invertShape(this.dropped), change, true);
+    const [back, own] = transform(text.invertShape(this.dropped), change, true);
     const after = text.invertShape(back);
     this.dropped = isApplied ? after : text.compose(after, text.invertShape(change));
     if (isApplied) this.whole = fitted(this.whole, change);
@@ -70,7 +72,7 @@ class TextPast {
       return { ...op, edits: text.toEdits(own) };
     }
     this.own = fitted(this.own, text.fromEdits(frozen.edits));
-    this.dropped = text.fromEdits(text.diff(this.own, this.whole));
+    this.dropped = text.fromEdits(diff(this.own, this.whole));
     return frozen;
   }
 }

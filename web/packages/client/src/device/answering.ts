@@ -11,7 +11,7 @@
  */
 import type { Mutation, Outcome } from "../core/facts.js";
 import type { Device } from "./device.js";
-import { mutationOf } from "./outbox.js";
+import { mutationOf } from "./sent.js";
 import { keyOf, type Answer, type Key, type OutboxRow, type Problem, type Put } from "./tables.js";
 
 const ORDER_WAIT_MS = 1_000;
@@ -107,7 +107,7 @@ export class Lanes {
     let mustPull = false;
     let isHeld = false;
     for (const result of results) {
-      const row = device.find(result.mutation_id);
+      const row = [...device.lanes.values()].flat().find((one) => one.id === result.mutation_id);
       if (!row || row.state === "acknowledged") continue; // it came back in a pull before, or this answer is an old one
       const key = keyOf(row.collection, row.recordId);
       keys.add(key);

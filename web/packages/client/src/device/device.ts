@@ -15,7 +15,7 @@ import { advance, show, type Self, type View } from "../core/rebase.js";
 import { lengthOf } from "../core/points.js";
 import type { Collection, Schema } from "../core/schema.js";
 import { kept, TEXT_CODE_POINTS_MAX } from "../core/values.js";
-import { baseOf, byStamp, joined, JOIN_MS_MAX, pendingOf, uuid7 } from "./outbox.js";
+import { byStamp, joined, JOIN_MS_MAX, pendingOf, uuid7 } from "./outbox.js";
 import { keyOf, splitKey, type Held, type Key, type Line, type Meta, type OutboxRow, type Put, type Store, type Work } from "./tables.js";
 import { Writer } from "./writer.js";
 
@@ -78,20 +78,9 @@ export class Device {
     else this.lanes.delete(key);
   }
 
-  /** The row of an id, in whatever lane. */
-  find(id: string): OutboxRow | undefined {
-    for (const lane of this.lanes.values()) for (const row of lane) if (row.id === id) return row;
-    return undefined;
-  }
-
   /** Everything the server has not acknowledged, in the order in which it was made. */
   unanswered(): OutboxRow[] {
     return [...this.lanes.values()].flat().filter((row) => row.state === "unsent" || row.state === "sent").sort(byStamp);
-  }
-
-  /** This device's id and the ones it had before. */
-  isOwn(deviceId: string): boolean {
-    return deviceId === this.meta.deviceId || this.meta.formerIds.includes(deviceId);
   }
 
   collection(name: string): Collection {
@@ -211,14 +200,6 @@ export class Device {
     this.refused.delete(id);
     void this.writer.write([["outbox", id, undefined]]);
     this.tell();
-  }
-
-  /** Others' entries that no pending mutation needs any longer leave with this. */
-  pruned(key: Key, work: Work): Work | undefined {
-    const lane = this.lanes.get(key);
-    if (!lane) return undefined;
-    const oldest = Math.min(...lane.map(baseOf));
-    return { ...work, since: work.since.filter((entry) => entry.seq > oldest) };
   }
 }
 

@@ -12,11 +12,11 @@ import type { Held, Kept, Key, Line, Meta, OutboxRow, Put, Store, Work } from ".
 
 const VERSION = 1;
 const TABLES = ["meta", "records", "outbox", "works", "lines", "kept"];
-const PART_RECORDS = 1_000;
-const SMALL_BATCHES_MAX = 200;
+/** Batches of fewer records are collapsed (`compacting`). */
+const SMALL_RECORDS = 500;
 
 /** Records of one write; null: dropped. */
-type Batch = [Key, Row | null][];
+export type Batch = [Key, Row | null][];
 
 export class IndexedStore implements Store {
   private database: IDBDatabase | undefined;
@@ -79,7 +79,7 @@ export class IndexedStore implements Store {
 
   private note(key: number, batch: Batch): void {
     this.batches.push([key, batch.length]);
-    if (batch.length < PART_RECORDS / 2) for (const [record] of batch) this.fresh.add(record);
+    if (batch.length < SMALL_RECORDS) for (const [record] of batch) this.fresh.add(record);
   }
 
   write(puts: readonly Put[], isStrict = false): Promise<void> {
@@ -113,21 +113,15 @@ export class IndexedStore implements Store {
   }
 
   async compact(records: ReadonlyMap<Key, Row>): Promise<void> {
-    const small = this.batches.filter(([, count]) => count < PART_RECORDS / 2);
-    const lying = this.batches.reduce((sum, [, count]) => sum + count, 0);
-    const isWhole = lying > 2 * records.size + PART_RECORDS;
-    if (small.length < SMALL_BATCHES_MAX && !isWhole) return;
-    const gone = isWhole ? this.batches : small;
-    const rows: Batch = isWhole ? [...records] : [...this.fresh].map((key) => [key, records.get(key) ?? null]);
-    const last = this.batches.at(-1)![0];
-    const parts: Batch[] = [];
-    for (let at = 0; at < rows.length; at += PART_RECORDS) parts.push(rows.slice(at, at + PART_RECORDS));
-    this.batches = this.batches.filter((batch) => !gone.includes(batch));
+    const { compacted } = await import("./compacting.js");
+    const plan = compacted(this.batches, this.fresh, records);
+    if (!plan) return;
+    this.batches = this.batches.filter(([key]) => !plan.gone.includes(key));
     this.fresh.clear();
-    parts.forEach((part, at) => this.note(last + 1 + at, part));
+    for (const [key, part] of plan.parts) this.note(key, part);
     await this.change(true, (stores) => {
-      for (const [key] of gone) stores("records").delete(key);
-      parts.forEach((part, at) => stores("records").put(part, last + 1 + at));
+      for (const key of plan.gone) stores("records").delete(key);
+      for (const [key, part] of plan.parts) stores("records").put(part, key);
     });
   }
 

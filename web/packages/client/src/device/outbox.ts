@@ -1,6 +1,6 @@
-/** Rows of the outbox: their order, their wire form, and which edits become one. */
-import { render, type Stamp } from "../core/clock.js";
-import type { Mutation, Op, Pending } from "../core/facts.js";
+/** Rows of the outbox: their order, and which edits become one. */
+import type { Stamp } from "../core/clock.js";
+import type { Op, Pending } from "../core/facts.js";
 import { isWhole, placeOf } from "../core/facts.js";
 import * as text from "../core/text.js";
 import type { OutboxRow } from "./tables.js";
@@ -13,18 +13,10 @@ const JOIN_OPS_MAX = 50;
 /** The seq of a position; 0 for none. */
 export const seqOf = (position: string | null | undefined): number => (position ? parseInt(position, 10) : 0);
 
-export const mutationOf = (row: OutboxRow): Mutation => ({
-  mutation_id: row.id, collection: row.collection, record_id: row.recordId, ops: row.ops, after: row.after, contract: row.contract, base: row.base,
-  edited_at: render(row.stamp), ...(row.atomic && { atomic: true }), ...(row.forkedFrom && { forked_from: row.forkedFrom }),
-});
-
 /** Seq of its base on this history. */
 export const baseOf = (row: OutboxRow): number => (row.isElsewhere ? 0 : seqOf(row.base));
 
 export const pendingOf = (row: OutboxRow): Pending => ({ ops: row.ops, base: baseOf(row), stamp: row.stamp, atomic: row.atomic ?? false });
-
-/** What the server has, if it has the row: one that was made anew and not sent since can be there only with its first content. */
-export const asSent = (row: OutboxRow): Pending => pendingOf(row.state === "unsent" && row.first ? row.first : row);
 
 export const byStamp = (left: { stamp: Stamp }, right: { stamp: Stamp }): number => (left.stamp < right.stamp ? -1 : left.stamp > right.stamp ? 1 : 0);
 

@@ -10,10 +10,12 @@
  *   (`wanted`), as the entries since the position that is here.
  */
 import type { Change, Row } from "../core/facts.js";
-import { advance, cameBack, entryOf, follow, heldSplices, type Followed } from "../core/rebase.js";
+import { cameBack, entryOf, follow, heldSplices, type Followed } from "../core/follow.js";
+import { advance } from "../core/rebase.js";
 import type { JsonObject } from "../core/values.js";
 import type { Device } from "./device.js";
-import { asSent, pendingOf, seqOf } from "./outbox.js";
+import { baseOf, pendingOf, seqOf } from "./outbox.js";
+import { asSent } from "./sent.js";
 import { keyOf, type Kept, type Key, type Meta, type OutboxRow, type Put, type Work } from "./tables.js";
 
 const DAY_MS = 86_400_000;
@@ -49,6 +51,18 @@ const rowOf = (view: RecordView): Row => ({
   collection: view.collection, id: view.id, fields: view.fields, contract: view.contract, deleted: view.deleted, rev: view.rev, last: seqOf(view.position),
   position: view.position, stamp: 0n,
 });
+
+/** Whether it is this device's id, or one it had before. */
+export const isOwn = ({ meta }: Device, deviceId: string): boolean => deviceId === meta.deviceId || meta.formerIds.includes(deviceId);
+
+/** What others did to a record with own work, without what no pending mutation needs any longer. */
+function pruned(device: Device, key: Key): Work | undefined {
+  const lane = device.lanes.get(key);
+  const work = device.works.get(key) ?? { since: [] };
+  if (!lane) return undefined;
+  const oldest = Math.min(...lane.map(baseOf));
+  return { ...work, since: work.since.filter((entry) => entry.seq > oldest) };
+}
 
 /** What is taken in at once: memory changes here and now, `puts` is what is to be kept of it. */
 export class Taking {
@@ -92,7 +106,7 @@ export class Taking {
     const key = keyOf(change.collection, change.record_id);
     if (!collection || this.wanted.has(key)) return; // what is wanted comes with all entries since
     const lane = device.lanes.get(key);
-    const mine = device.isOwn(change.device_id) ? lane?.find((row) => row.id === change.mutation_id) : undefined;
+    const mine = isOwn(device, change.device_id) ? lane?.find((row) => row.id === change.mutation_id) : undefined;
     const row = device.records.get(key);
     let followed: Followed | undefined;
     try {
@@ -185,7 +199,7 @@ export class Taking {
     const { device } = this;
     if (meta.cursor) this.passHidden(seqOf(meta.cursor));
     for (const key of this.touched) {
-      const work = device.pruned(key, device.works.get(key) ?? { since: [] });
+      const work = pruned(device, key);
       if (work) device.works.set(key, work);
       else device.works.delete(key);
       this.puts.push(["works", key, work]);

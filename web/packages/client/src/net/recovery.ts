@@ -5,13 +5,16 @@
  * as one transaction: a person may go on typing. The rules of src/holdfast/client/recovery.py.
  */
 import type { Change, Op, Row, SpliceOp } from "../core/facts.js";
-import { advance, follow, undone, type View } from "../core/rebase.js";
+import { follow, undone } from "../core/follow.js";
+import { advance, type View } from "../core/rebase.js";
+import { diff } from "../core/diff.js";
 import * as text from "../core/text.js";
+import { transform } from "../core/transform.js";
 import type { JsonObject } from "../core/values.js";
 import { fitted, without, type Step } from "../core/without.js";
 import type { Device } from "../device/device.js";
 import { pendingOf, seqOf, uuid7 } from "../device/outbox.js";
-import { taken, type Page } from "../device/taking.js";
+import { isOwn, taken, type Page } from "../device/taking.js";
 import { keyOf, splitKey, type Kept, type Key, type Meta, type OutboxRow, type Put } from "../device/tables.js";
 import { contractsOf } from "./contracts.js";
 import type { Event } from "./machine.js";
@@ -237,7 +240,7 @@ function makeOver(device: Device, puts: Put[], key: Key, plan: Plan, changes: re
   const collection = device.collection(splitKey(key)[0]);
   let there: Row | undefined;
   for (const change of changes) there = follow(there, change, collection)?.row ?? there;
-  const known = new Set(changes.filter((change) => device.isOwn(change.device_id)).map((change) => change.mutation_id));
+  const known = new Set(changes.filter((change) => isOwn(device, change.device_id)).map((change) => change.mutation_id));
   const lane = new Map((device.lanes.get(key) ?? []).map((row) => [row.id, row]));
   const own = { ...plan.stood?.fields };
   const now = { ...there?.fields };
@@ -269,8 +272,8 @@ function carriedOver(op: Op, own: JsonObject, now: JsonObject, isThere: boolean)
   const before = (own[name] as string | undefined) ?? "";
   own[name] = fitted(before, change);
   if (isThere) return op;
-  const meanwhile = text.fromEdits(text.diff(before, now[name]));
-  const moved = text.transform(meanwhile, change, true)[1];
+  const meanwhile = text.fromEdits(diff(before, now[name]));
+  const moved = transform(meanwhile, change, true)[1];
   now[name] = fitted(now[name], moved);
   return { ...op, edits: text.toEdits(moved) };
 }

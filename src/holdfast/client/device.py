@@ -18,6 +18,7 @@ import msgspec
 
 from holdfast.client.outbox import ACTIONS, Answer, Key, Made, OutboxRow, joined, mutation_of
 from holdfast.client.person import Person
+from holdfast.client.rejoining import Place, rejoined
 from holdfast.client.replica_file import ReplicaFile
 from holdfast.client.replica_store import Line, ReceiptRow, ReplicaStore
 from holdfast.core import clock, position
@@ -65,6 +66,7 @@ class Device:
         self._views: Newest[Key, View] = Newest(CACHED_RECORDS_MAX)
         self._grounds: dict[Key, Ground] = {}
         self._joinable: set[str] = set()
+        self._stood: dict[Key, Mapping[str, Any]] = {}  # the fields on which a record's rows in memory alone were made
         self._clock = 0
         self._silent = False
 
@@ -88,6 +90,28 @@ class Device:
         self._rows.clear()
         self._views.clear()
         self._grounds.clear()
+        self._rejoin()
+
+    def _rejoin(self) -> None:
+        """What is in memory alone goes on top of what others wrote meanwhile; where that cannot be read, it stays for now."""
+        for key in dict.fromkeys(row.key for row in self.unwritten if row.state == "unsent" and row.collection != ACTIONS):
+            lane = self.lanes[key]
+            own = [row for row in lane if row.row == 0 and row.state == "unsent"]
+            others = [row for row in lane if not any(row is one for one in own)]
+            with suppress(WorldError):
+                pulled, (after, forked_from) = self.pulled(key), self._after(key, others)
+                place = Place(None if pulled is None else f"{pulled.last}.{pulled.last_prefix}", after, forked_from,
+                              max((row.row for row in others), default=0))
+                if place.is_before(own[0].made):
+                    continue
+                stands = show(self.ground(key), [self.pending(row) for row in others], self.device_id, self.actor_id, self.showing,
+                              self.runtime.now_ms()).row
+                stood = self._stood.get(key)
+                if stands is None or stood is None:
+                    continue
+                for row, made in zip(own, rejoined(own, place, stood, stands.fields, with_changes), strict=True):
+                    row.made = made
+                self._stood[key] = stands.fields
 
     def _take_over_unsaved(self, rows: Sequence[OutboxRow]) -> None:
         """What the disk could not take down of rows that it still has in the older state; of others it is void."""
@@ -284,6 +308,9 @@ class Device:
         self.failure = error
         if isinstance(error, StorageCorrupt) and key not in self.lanes and self._rows.get(key) is None:
             raise error
+        if key[0] != ACTIONS and not any(row.key == key and row.state == "unsent" for row in self.unwritten):
+            row = self.view(key).row
+            self._stood[key] = {} if row is None else row.fields
         edit = self._edited(key, make, atomic, arguments, in_memory=True)
         if edit is not None and edit.into is None:
             self.unwritten.append(edit.row)
@@ -432,6 +459,7 @@ class Device:
         for row, number in numbers:
             row.row = number
         self.unwritten.clear()
+        self._stood.clear()
         self.unsaved.clear()
         self.unsaved_lines.clear()
         self.failure = None

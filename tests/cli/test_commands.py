@@ -17,7 +17,7 @@ COMMANDS = {" ".join(name): command for name, command in leaves(main)}
 OF_A_FILE = {name for name in COMMANDS if name.startswith("replica ")}
 """They look at one program's replica, which knows its server."""
 PRINT_FACTS = sorted(set(COMMANDS) - {"serve"})
-DESIGNED = {"serve", "tenant create", "user create", "token create", "migrate", "doctor", "verify", "schema",
+DESIGNED = {"serve", "tenant create", "user create", "token create", "migrate", "distribute", "doctor", "verify", "schema",
             "replica status", "replica pending", "replica export", "replica retry"}
 
 
@@ -47,15 +47,29 @@ def test_a_command_that_prints_facts_prints_them_as_json(name: str) -> None:
     assert "--json" in options_of(COMMANDS[name])
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("schema", "keys create", *OF_A_FILE)])
-def test_a_database_that_this_version_cannot_open_is_said_to_be_one(name: str, tmp_path: Path) -> None:
+OF_A_FOLDER = ("doctor", "verify", "keys rotate")
+WITHOUT_A_STORE = ("schema", "keys create", *OF_A_FILE)
+IN_A_PROCESS = ("serve",)
+"""`tests/postgres/test_processes.py` has it."""
+
+
+@pytest.mark.parametrize("name", OF_A_FOLDER)
+def test_a_command_that_looks_into_a_folder_says_so_of_a_database(name: str) -> None:
+    done = CliRunner().invoke(main, [*name.split(), "--database", "postgresql://localhost/holdfast"])
+    assert done.exit_code == 1
+    assert "postgresql://" in done.stderr and "--data" in done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in (*OF_A_FOLDER, *WITHOUT_A_STORE, *IN_A_PROCESS)])
+@pytest.mark.parametrize(("address", "said"), [("mysql://localhost/x", "mysql://"), ("postgresql://x@/x?host=%2Fnowhere", "connecting")])
+def test_a_database_that_cannot_be_opened_is_told_as_such(name: str, address: str, said: str) -> None:
     needed: dict[str, list[str]] = {
         "tenant create": ["acme"], "user create": ["a@example.org", "--tenant", "acme", "--role", "owner", "--no-password"],
         "token create": ["--user", "a@example.org", "--tenant", "acme"],
     }
-    done = CliRunner().invoke(main, [*name.split(), *needed.get(name, []), "--database", "postgresql://localhost/holdfast"])
+    done = CliRunner().invoke(main, [*name.split(), *needed.get(name, []), "--database", address])
     assert done.exit_code == 1
-    assert "postgresql://" in done.stderr and "--data" in done.stderr
+    assert said in done.stderr, done.output
 
 
 def test_an_unknown_option_is_exit_code_2() -> None:

@@ -70,8 +70,8 @@ async def test_a_hint_that_is_lost_delays_and_does_not_lose(servers: list[Store]
     await asyncio.sleep(0)
     for at in range(3):
         connection = await asyncpg.connect(Place(NAME).admin)
-        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() "
-                                 "AND (query LIKE '%LISTEN%' OR query LIKE '%pg_notify%' OR query = 'SELECT 1')")
+        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                                 "AND datname = current_database() AND query ~ 'LISTEN|pg_notify|^SELECT 1$'")
         await connection.close()
         assert (await writer.create("notes", f"00000000-0000-7000-8000-{at:012d}", {"title": "x"})).outcome == "applied"
     assert len(await asyncio.wait_for(following, 20)) == 3

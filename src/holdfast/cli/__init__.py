@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import click
 
-from holdfast.cli.declared import migrate, schema
+from holdfast.cli.declared import distribute, migrate, schema
 from holdfast.cli.doctor import doctor
 from holdfast.cli.keys import keys
 from holdfast.cli.people import tenant, token, user
@@ -24,13 +24,13 @@ __all__ = ["main"]
 def main() -> None:
     """A store for applications whose users never lose work.
 
-    Every command takes --data (a folder), those of `replica` a FILE, and tells facts as JSON with --json. Exit code 0: it is done or
-    holds; 1: it is not, and the error says why; 2: the command was called wrongly.
+    Every command takes --data (a folder) or --database (an address), those of `replica` a FILE, and tells facts as JSON with --json. Exit
+    code 0: it is done or holds; 1: it is not, and the error says why; 2: the command was called wrongly.
     """
     # An application of one's own is found in the folder one stands in; last, so that nothing there hides what is installed.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
 
 
-for command in (serve, tenant, user, token, keys, migrate, doctor, verify, schema, replica):
+for command in (serve, tenant, user, token, keys, migrate, distribute, doctor, verify, schema, replica):
     main.add_command(command)

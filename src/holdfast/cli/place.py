@@ -53,14 +53,14 @@ class Place:
     async def store(self, mode: Mode = "auto") -> AsyncIterator[Store]:
         """The store for what concerns people and organisations. Where no application is named only the built-in collections are declared:
         that fits every folder, and changes no tables. If a server holds the folder, it does the writing."""
-        async with open_store(self.folder, apps=self.apps, mode=mode) as store:
+        async with open_store(self.database or self.folder, apps=self.apps, mode=mode) as store:
             yield store
 
 
 def folder_of(settings: Settings, database: str | None) -> Path:
-    """The data folder. Raises InvalidValue for a database that this version cannot open."""
+    """The data folder. Raises InvalidValue where a database is named instead."""
     if database:
-        raise InvalidValue(f"There is no storage for {database.partition('://')[0]}:// addresses in this version.",
+        raise InvalidValue(f"This command looks into a data folder, not into {database.partition('://')[0]}:// databases.",
                            field="database", hint="Name a data folder with --data.")
     return Path(settings.data)
 

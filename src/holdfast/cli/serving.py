@@ -10,7 +10,7 @@ import click
 
 from holdfast.cli.demonstration import prepare_demonstration, raise_if_open_to_others
 from holdfast.cli.output import Command
-from holdfast.cli.place import BUNDLED, database_option, folder_of
+from holdfast.cli.place import BUNDLED, database_option
 from holdfast.server.serve import run
 from holdfast.server.settings import Declared, Settings, declared
 
@@ -46,7 +46,6 @@ def serve(database: str | None, **given: Any) -> None:
     Prints the address when it is ready; logs lines of JSON on standard error. Refuses to start where an acknowledged save could be lost.
     """
     settings = Settings.load(os.environ, **{name: value for name, value in given.items() if value not in (None, ())})
-    folder_of(settings, database)
     if settings.demo:
         raise_if_open_to_others(settings)
-    run(settings, BUNDLED, prepare=prepare_demonstration if settings.demo else None)
+    run(settings, BUNDLED, database=database, prepare=prepare_demonstration if settings.demo else None)

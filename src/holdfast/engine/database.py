@@ -20,8 +20,9 @@ from holdfast.engine.secrecy import Keyring, Secrecy
 from holdfast.model.keys import MasterKeys
 from holdfast.runtime import Runtime
 from holdfast.storage.protocol import Tenant
+from holdfast.storage.standing import Standing
 
-__all__ = ["is_address", "migrate_database", "open_database"]
+__all__ = ["distribute_database", "is_address", "migrate_database", "open_database", "standing_at_address"]
 
 WRITERS_MAX: Final = 6
 """Batches written at once by one process; the rest of the pool is for readers."""
@@ -49,7 +50,7 @@ def _keyring(declarations: Declarations, runtime: Runtime, given: str | None) ->
     keyring = Keyring(declarations.schema, masters, runtime)
     if keyring.needed and masters is None:
         raise UnsafeSettings("The declarations have sensitive fields, and there is no master key.",
-                             hint="Give it in HOLDFAST_MASTER_KEY or HOLDFAST_MASTER_KEY_FILE; `holdfast keys new` makes one.")
+                             hint="Give it in HOLDFAST_MASTER_KEY or HOLDFAST_MASTER_KEY_FILE; `holdfast keys create` makes one.")
     return keyring
 
 
@@ -87,4 +88,19 @@ async def migrate_database(url: str, declarations: Declarations, runtime: Runtim
         return secrecy.close_row(secrecy.open_row(row))
 
     done: tuple[str, ...] = await migration.migrate(url, declarations.schema, upcast)
+    return done
+
+
+async def standing_at_address(url: str, declarations: Declarations) -> Standing:
+    """How the database stands to the declarations. Raises StorageNewer and other errors of the storage."""
+    found: Standing = await _backend(url, ".standing").standing_at(url, declarations.schema)
+    return found
+
+
+async def distribute_database(url: str, declarations: Declarations, *, dry_run: bool) -> list[str]:
+    """The statements that distribute the tables; run, unless this is a dry run. Raises what they raise."""
+    backend = _backend(url, ".distribute")
+    if dry_run:
+        return list(backend.distribution(declarations.schema, backend.database_name(url)))
+    done: list[str] = await backend.distribute(url, declarations.schema)
     return done

@@ -33,19 +33,21 @@ Prepare = Callable[[Store], Awaitable[str | None]]
 _FLUSH_SECONDS = 0.25
 
 
-def run(settings: Settings, apps: Sequence[str] = (), *, prepare: Prepare | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `apps`: modules of applications, where the settings name none. Raises what opening the store
+def run(settings: Settings, apps: Sequence[str] = (), *, database: str | None = None, prepare: Prepare | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `apps`: modules of applications, where the settings name none; `database`: an address, instead of the
+    settings' folder. Raises what opening the store
     raises, and UnsafeSettings for an address that cannot be listened on."""
     lines = log_to_stderr(settings)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings, apps, prepare=prepare, lines=lines, opened=settle_memory))
+            runner.run(serve(settings, apps, database=database, prepare=prepare, lines=lines, opened=settle_memory))
     finally:
         lines.flush()
 
 
-async def serve(settings: Settings, apps: Sequence[str] = (), *, prepare: Prepare | None = None, runtime: Runtime | None = None,
-                lines: JsonLines | None = None, announce: Callable[[str], None] = print, opened: Callable[[], None] | None = None) -> None:
+async def serve(settings: Settings, apps: Sequence[str] = (), *, database: str | None = None, prepare: Prepare | None = None,
+                runtime: Runtime | None = None, lines: JsonLines | None = None, announce: Callable[[str], None] = print,
+                opened: Callable[[], None] | None = None) -> None:
     """The same within an event loop. `announce` takes the lines for whoever started the server, the address among them; `opened` is called
     once everything is open, before anybody is served."""
     runtime = runtime or RealRuntime()
@@ -57,7 +59,7 @@ async def serve(settings: Settings, apps: Sequence[str] = (), *, prepare: Prepar
                                  hint="Choose another --port, or stop what listens there.") from error
         mode: Literal["process", "embedded"] = "process" if settings.writer == "process" else "embedded"
         store = await stack.enter_async_context(
-            open_store(settings.data, apps=settings.app or tuple(apps), runtime=runtime, mode=mode, listen=mode == "embedded"))
+            open_store(database or settings.data, apps=settings.app or tuple(apps), runtime=runtime, mode=mode, listen=mode == "embedded"))
         log = None if lines is None else WrittenRequests(lines, runtime)
         app = asgi_app(store, runtime=runtime, settings=settings, log=log)
         told = None if prepare is None else await prepare(store)

@@ -7,6 +7,7 @@ They are run by a superuser, or by the migrator's role: row-level security is fo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
@@ -19,7 +20,7 @@ from holdfast.storage.postgres.names import qualified
 from holdfast.storage.postgres.rules import literal
 from holdfast.storage.postgres.standing import standing_of
 
-__all__ = ["distribute", "distribution"]
+__all__ = ["database_name", "distribute", "distribution"]
 
 
 def distribution(schema: Schema, database: str) -> Iterator[str]:
@@ -34,6 +35,12 @@ def distribution(schema: Schema, database: str) -> Iterator[str]:
         if kind == "tenant":
             beside = "" if name == ANCHOR else f", colocate_with => {literal(qualified(ANCHOR))}"
             yield f"SELECT create_distributed_table({literal(qualified(name))}, 'tenant_id'{beside})"
+
+
+def database_name(url: str) -> str:
+    """Of an address; where it names none, it is called like the user."""
+    parts = urlsplit(url)
+    return unquote(parts.path.strip("/") or parts.username or "postgres")
 
 
 async def distribute(url: str, schema: Schema) -> list[str]:

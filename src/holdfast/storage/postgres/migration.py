@@ -26,10 +26,11 @@ from holdfast.core.schema import Collection, Schema
 from holdfast.storage.layout import Table, describe, fingerprint, quoted, tables_of
 from holdfast.storage.postgres.ddl import Drawn, drawn, indexes_of
 from holdfast.storage.postgres.errors import connecting, translated
+from holdfast.storage.postgres.manifest import FIXED
 from holdfast.storage.postgres.names import OWNER_ROLE, SCHEMA, qualified
-from holdfast.storage.postgres.policies import fixed_statements, policies_digest, statements
+from holdfast.storage.postgres.policies import digests, fixed_statements, statements
 from holdfast.storage.postgres.roles import missing_roles, role_statements
-from holdfast.storage.postgres.standing import meta, revision_of, standing_of
+from holdfast.storage.postgres.standing import meta, outdated_policies, revision_of, standing_of
 from holdfast.storage.postgres.upcasting import upcast_rows
 from holdfast.storage.protocol import Tenant
 from holdfast.storage.standing import Layout
@@ -123,12 +124,15 @@ class _Migration:
                                     hint="Change one of them first, or declare the field without `unique`.") from error
 
     async def _write_policies(self) -> None:
+        """Of the tables whose policies are not those declared. What other applications declared stays as it is."""
         connection = self._connection
-        for table, policy in await connection.fetch(
-                "SELECT tablename::text, policyname::text FROM pg_catalog.pg_policies WHERE schemaname = $1", SCHEMA):
-            await connection.execute(f"DROP POLICY {quoted(policy)} ON {qualified(table)}")
-        for statement in (*fixed_statements(), *statements(self._schema)):
-            await connection.execute(statement)
+        for name in await outdated_policies(connection, self._schema):
+            tables = [name] if name else list(FIXED)
+            for table, policy in await connection.fetch("SELECT tablename::text, policyname::text FROM pg_catalog.pg_policies "
+                                                        "WHERE schemaname = $1 AND tablename = ANY($2::text[])", SCHEMA, tables):
+                await connection.execute(f"DROP POLICY {quoted(policy)} ON {qualified(table)}")
+            for statement in statements(self._schema, name) if name else fixed_statements():
+                await connection.execute(statement)
 
     async def _bring_rows_up(self, table: Table, before: Layout, aside: dict[str, str]) -> None:
         collection = self._schema.collections[table.name]
@@ -148,8 +152,10 @@ class _Migration:
             renamed = aside.get(name, {})
             kept = {renamed.get(column, column): kind for column, kind in before["columns"].items()}
             layout[name] = {**layout[name], "columns": {**kept, **layout[name]["columns"]}}
+        text = await meta(self._connection, "policies")
+        policies = {**({} if text is None else orjson.loads(text)), **digests(self._schema)}
         for key, value in (("layout", orjson.dumps(layout).decode()), ("fingerprint", fingerprint(self._schema)),
-                           ("schema", self._schema.digest), ("policies", policies_digest(self._schema))):
+                           ("schema", self._schema.digest), ("policies", orjson.dumps(policies).decode())):
             await self._connection.execute(f"INSERT INTO {qualified('hf_meta')} (name, value) VALUES ($1, $2) "
                                            "ON CONFLICT (name) DO UPDATE SET value = excluded.value", key, value)
 

@@ -14,12 +14,12 @@ from typing import Final
 
 from holdfast.core.access import Nobody, Rule
 from holdfast.core.schema import Collection, Schema
-from holdfast.storage.layout import tables_of
+from holdfast.storage.layout import table_of
 from holdfast.storage.postgres.manifest import FIXED
 from holdfast.storage.postgres.names import APP_ROLE, SCHEMA, qualified
 from holdfast.storage.postgres.rules import AS_SERVER, FALSE, TENANT_SETTING, TRUE, policy_condition
 
-__all__ = ["OPERATIONS", "fixed_statements", "policies_digest", "rule_of", "statements"]
+__all__ = ["OPERATIONS", "digests", "fixed_statements", "rule_of", "statements"]
 
 OPERATIONS: Final = ("select", "insert", "update", "delete")
 
@@ -64,21 +64,22 @@ def _rights(name: str) -> str:
     return "SELECT, INSERT, UPDATE, DELETE"
 
 
-def statements(schema: Schema) -> Iterator[str]:
-    """The same for the collections' tables. Rows are never deleted by the server, so nobody is granted that."""
-    for name, table in tables_of(schema).items():
-        collection = schema.collections[name]
-        yield from _forced(name)
-        for operation in OPERATIONS:
-            admitted = _admitted(policy_condition(rule_of(collection, operation), table))
-            yield _policy(name, operation, operation.upper(), None if operation == "insert" else admitted,
-                          admitted if operation in ("insert", "update") else None)
-        yield f"GRANT SELECT, INSERT, UPDATE ON {qualified(name)} TO {APP_ROLE}"
+def statements(schema: Schema, name: str) -> Iterator[str]:
+    """The same for a collection's table. Rows are never deleted by the server, so nobody is granted that."""
+    collection = schema.collections[name]
+    table = table_of(collection, schema)
+    yield from _forced(name)
+    for operation in OPERATIONS:
+        admitted = _admitted(policy_condition(rule_of(collection, operation), table))
+        yield _policy(name, operation, operation.upper(), None if operation == "insert" else admitted,
+                      admitted if operation in ("insert", "update") else None)
+    yield f"GRANT SELECT, INSERT, UPDATE ON {qualified(name)} TO {APP_ROLE}"
 
 
-def policies_digest(schema: Schema) -> str:
-    """Differs when any of this must be said anew."""
-    return hashlib.sha256("\n".join([*fixed_statements(), *statements(schema)]).encode()).hexdigest()
+def digests(schema: Schema) -> dict[str, str]:
+    """By table ("": all fixed ones), what differs when its statements must be run anew."""
+    said = {"": list(fixed_statements()), **{name: list(statements(schema, name)) for name in schema.collections}}
+    return {name: hashlib.sha256("\n".join(lines).encode()).hexdigest() for name, lines in said.items()}
 
 
 def _admitted(condition: str) -> str:

@@ -126,7 +126,8 @@ class Hands:
             self.do("set", key, "/price", f"{price:.2f}", knew, lambda: replica.change(note, price=price))
         else:
             name, word = self.rng.choice("xyz"), self.witness.word(self.tab.name)
-            self.do("set", key, f"/extra/{name}", word, note.extra.get(name), lambda: replica.change(note, extra={**note.extra, name: word}))
+            extra = {**note.extra, name: word}
+            self.do("set", key, f"/extra/{name}", word, note.extra.get(name), lambda: replica.change(note, extra=extra))
 
     def tag(self, replica: Replica, note: Any) -> None:
         key = ("notes", note.id)

@@ -28,8 +28,6 @@ __all__ = ["Device", "Images", "Server", "Tab", "kinds_of"]
 RUN_STARTS_MS: Final = START_MS + 3_600_000
 """Runs begin an hour after the servers' first images were made."""
 
-KILLED: Final = Survival(writes=1.0, names=1.0)
-
 Images = dict[str, bytes]
 
 
@@ -37,9 +35,9 @@ def kinds_of(plan: Plan) -> tuple[type[Record], type[Record]]:
     return NOTES[plan.asks], Diary
 
 
-def survival(rng: random.Random) -> Survival:
-    """What the unsynced comes to: everything (a process that was killed), nothing, or something torn."""
-    return rng.choice((KILLED, Survival(), Survival(writes=0.5, torn=0.5), Survival(writes=0.9, torn=0.2, names=0.9)))
+def survival(rng: random.Random) -> Survival | None:
+    """What the unsynced comes to: all of it is there (None: a process that was killed), nothing, or something torn."""
+    return rng.choice((None, Survival(), Survival(writes=0.5, torn=0.5), Survival(writes=0.9, torn=0.2, names=0.9)))
 
 
 class Machine:
@@ -66,9 +64,11 @@ class Machine:
     def is_powered(self) -> bool:
         return self.disk.power
 
-    def image(self, left: Survival = KILLED) -> Images:
-        """What is on the disk, by file name."""
-        return {Path(name).name: content for name, content in self.disk.after_power_cut(left, self.rng).items()}
+    def image(self, left: Survival | None = None) -> Images:
+        """What is on the disk, by file name: as it was seen, or what a power cut leaves."""
+        found = {name: bytes(held.seen) for name, held in self.disk.files.items()} if left is None else self.disk.after_power_cut(
+            left, self.rng)
+        return {Path(name).name: content for name, content in found.items()}
 
     def lose_power(self) -> None:
         self.disk.power = False

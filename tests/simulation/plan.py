@@ -60,7 +60,8 @@ def _settings(rng: random.Random) -> ReplicaSettings:
         right_seconds=rng.choice((0.2, 5.0)), connect_seconds_max=2.0, answer_seconds_max=rng.choice((0.5, 5.0)),
         silence_seconds_max=40.0, poll_seconds=rng.choice((0.05, 1.0)), socket_again_seconds=rng.choice((2.0, 20.0)),
         push_mutations_max=rng.choice((1, 2, 7, 500)), push_bytes_max=rng.choice((600, 20_000, 900 << 10)),
-        shared=True, lease_seconds=rng.choice((0.3, 3.0)), watch_seconds=rng.choice((0.05, 0.25)), disk_retry_seconds=rng.choice((0.05, 1.0)))
+        shared=True, lease_seconds=rng.choice((0.3, 3.0)), watch_seconds=rng.choice((0.05, 0.25)),
+        disk_retry_seconds=rng.choice((0.05, 1.0)))
 
 
 def _limits(rng: random.Random) -> Limits:

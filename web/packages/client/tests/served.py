@@ -1,5 +1,7 @@
-"""`python served.py FOLDER PORT`: what `holdfast serve --app pages_app` calls, with one organisation and a person in it. Prints the schema and a
-token as lines of JSON before it listens: one process instead of five, since tests start it often."""
+"""`python served.py FOLDER PORT`: what `holdfast serve --app pages_app` calls, with one organisation and a person in it.
+
+Prints the schema and a token as a line of JSON before it listens: one process instead of five, since tests start it often.
+"""
 
 from __future__ import annotations
 

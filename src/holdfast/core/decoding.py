@@ -48,7 +48,7 @@ def decode_json(raw: bytes | memoryview) -> Any:
         again = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
     except TypeError:
         again = b""
-    if b"\\u0000" in raw or (again != raw and not _says_the_same(raw, again)):
+    if (b"\\" in raw and b"\\u0000" in raw) or (again != raw and not _says_the_same(raw, again)):
         _raise_if_wrong(raw.decode())
     return value
 

@@ -65,6 +65,9 @@ from holdfast.storage.protocol import Reader, Storage
 __all__ = ["Store"]
 
 ACTION_RUNS_MAX = 6
+ARRIVALS_FROM = 8
+"""Mutations in a push from which on what can be worked out of them before the writer is. Long pushes keep the writer busy, many short
+ones this process (with 256 connections it takes more of a core than the writer)."""
 TENANTS_MAX = 10_000
 
 
@@ -122,7 +125,8 @@ class Store:
             received = self._intake.received(raw)
             if isinstance(received, Received):
                 good.append(received.mutation)
-                arrivals.append(self._intake.arrival(received))
+                if len(mutations) >= ARRIVALS_FROM:
+                    arrivals.append(self._intake.arrival(received))
             else:
                 results[at] = refused(*received)
         head = 0

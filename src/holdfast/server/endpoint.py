@@ -18,6 +18,7 @@ from holdfast.engine.api import problem_of
 from holdfast.runtime import Runtime
 from holdfast.server import bodies, parameters
 from holdfast.server.calls import Answer, Call, Route
+from holdfast.server.deadlines import Deadlines
 from holdfast.server.exchange import GONE, Exchange, Watch, failure
 from holdfast.server.services import Services
 
@@ -36,6 +37,7 @@ class Endpoint:
         if "GET" in self._routes:
             self._routes.setdefault("HEAD", self._routes["GET"])
         self._services = services
+        self._deadlines = Deadlines(services.settings.answer_seconds_max)
         self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +63,7 @@ class Endpoint:
         if route.streams:
             answer = await self._answer(route, exchange, scope, headers, receive)
         else:
-            async with asyncio.timeout(self._services.settings.answer_seconds_max):
+            with self._deadlines.bound():
                 answer = await self._answer(route, exchange, scope, headers, receive)
         if answer.stream is not None:
             await send_stream(exchange, answer, self._services.runtime, receive, send)

@@ -18,6 +18,7 @@ from holdfast.engine.api import Caller, StoreAPI
 from holdfast.server import bodies
 from holdfast.server.authenticate import Authenticator
 from holdfast.server.calls import JSON, Route, request_of
+from holdfast.server.deadlines import Deadlines
 from holdfast.server.endpoint import raise_if_repeated
 from holdfast.server.exchange import Exchange, Watch
 from holdfast.server.metrics import Metrics
@@ -78,7 +79,7 @@ class PushEndpoint:
     def __init__(self, store: StoreAPI, authenticator: Authenticator, settings: Settings, watch: Watch, metrics: Metrics) -> None:
         self._store = store
         self._authenticator = authenticator
-        self._seconds_max = settings.answer_seconds_max
+        self._deadlines = Deadlines(settings.answer_seconds_max)
         self._bytes_max = store.schema.limits.push_bytes_max
         self._watch = watch
         self._metrics = metrics
@@ -108,7 +109,7 @@ class PushEndpoint:
         if scope["query_string"]:
             raise Malformed("A push takes no parameters.", hint="Send everything in the body.")
         bodies.raise_if_not_json(headers)
-        async with asyncio.timeout(self._seconds_max):
+        with self._deadlines.bound():
             push = decode_push(await bodies.read_body(receive, headers, self._bytes_max))
             reply = await push_once(self._store, identity.caller(request_of(headers, exchange.address)), push, self._metrics)
         return _encoder.encode(reply)

@@ -17,11 +17,15 @@ from holdfast.client.sending import Sending
 from holdfast.client.settings import ReplicaSettings
 from holdfast.client.taking import take_page
 from holdfast.client.transport import ChannelClosed, Unreachable
-from holdfast.client.wire import Changes, Errored, Heartbeat, Live, Presence, Pushed, Welcome, error_of_problem
+from holdfast.client.wire import Changes, Errored, Heartbeat, Live, Message, Presence, Pushed, Welcome, error_of_problem
 from holdfast.core.errors import Forbidden, HoldfastError, NotSignedIn, WorldError
 from holdfast.core.messages import PullReply, PushReply
 
 __all__ = ["Session", "event_of", "reset_of"]
+
+TAKEN_AT_ONCE_MAX = 1_000
+"""Changes that have arrived are taken in together, as one transaction, up to so many: a person who is typing waits for one at most."""
+QUEUED_MESSAGES_MAX = 16
 
 QUIET_SECONDS = 0.3
 """A socket that has nothing to tell says nothing: after so long without a change the device has caught up."""
@@ -44,6 +48,11 @@ def reset_of(device: Device, reset: str) -> Event:
     return Event.RESET_ACCESS
 
 
+def _are_plain(first: Changes, second: Changes) -> bool:
+    """Whether both are changes and nothing else: those may be read as one message."""
+    return not any(one.records or one.forget or one.reset or one.upgrade_required for one in (first, second))
+
+
 class Session:
     """`tell` takes events; `on_presence` what is said of people in records."""
 
@@ -59,6 +68,7 @@ class Session:
         self._device_id = ""
         self._gap = False
         self._again_at = 0.0            # monotonic: when what could not be kept is asked for again
+        self._arrived: asyncio.Queue[Message | Exception] = asyncio.Queue(QUEUED_MESSAGES_MAX)
         self._pushes: dict[str, asyncio.Future[PushReply]] = {}
         self._count = 0
         self.caught_up = False
@@ -82,6 +92,7 @@ class Session:
     async def run(self) -> Event:
         """Serve the socket to its end; the event that the end is."""
         runtime = self._device.runtime
+        receiving = runtime.spawn(self._receive(), name="replica receives")
         listening = runtime.spawn(self._listen(), name="replica listens")
         sending = runtime.spawn(self._send(), name="replica sends")
         quiet = runtime.spawn(self._be_quiet(), name="replica has caught up")
@@ -92,21 +103,34 @@ class Session:
                 task.result()
             return Event.TRY_SOCKET
         finally:
-            for task in [*tasks, quiet]:
+            for task in [*tasks, receiving, quiet]:
                 task.cancel()
-            await asyncio.gather(*tasks, quiet, return_exceptions=True)
+            await asyncio.gather(*tasks, receiving, quiet, return_exceptions=True)
             await self._live.close()
 
     # -- coming in --------------------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        while True:
-            try:
+    async def _receive(self) -> None:
+        """What arrives, in order; at the end why there is no more. What came before the end is taken in first."""
+        try:
+            while True:
                 async with asyncio.timeout(self._settings.silence_seconds_max):
                     message = await self._live.receive()
-            except TimeoutError:
-                raise Unreachable("The socket has gone silent.") from None
+                await self._arrived.put(message)
+        except TimeoutError:
+            await self._arrived.put(Unreachable("The socket has gone silent."))
+        except Exception as error:
+            await self._arrived.put(error)
+
+    async def _listen(self) -> None:
+        following: Message | Exception | None = None
+        while True:
+            message = following if following is not None else await self._arrived.get()
+            following = None
+            if isinstance(message, Exception):
+                raise message
             if isinstance(message, Changes):
+                following = self._join_arrived(message)
                 self._take(message)
             elif isinstance(message, Heartbeat):
                 self._beat(message)
@@ -116,6 +140,18 @@ class Session:
                 self._failed(message)
             elif isinstance(message, Presence):
                 self._on_presence(message)
+
+    def _join_arrived(self, first: Changes) -> Message | Exception | None:
+        """Add to a message the changes of those after it that are already here; the first that cannot be added, if one was met."""
+        while not self._arrived.empty():
+            following = self._arrived.get_nowait()
+            if not (isinstance(following, Changes) and _are_plain(first, following)
+                    and len(first.changes) + len(following.changes) <= TAKEN_AT_ONCE_MAX):
+                return following
+            first.changes += following.changes
+            first.cursor, first.head, first.more = following.cursor, following.head, following.more
+            first.backed_up_seq = following.backed_up_seq
+        return None
 
     def _take(self, reply: PullReply) -> None:
         if reply.reset is not None:

@@ -46,7 +46,7 @@ export class Client {
   private idle: ReturnType<typeof setTimeout> | undefined;
   private isClosed = false;
 
-  constructor(readonly device: Device, address: string, token: TokenSource, hold: Hold, isEvicted: boolean) {
+  constructor(readonly device: Device, address: string, token: TokenSource, hold: Hold, isEvicted: boolean, private readonly release = (): void => undefined) {
     this.isEvicted = isEvicted;
     device.onChanged.add((keys) => {
       if (keys) this.sync?.kick();
@@ -202,6 +202,7 @@ export class Client {
     await this.device.writer.write([]);
     while (this.device.writer.isWriting) await new Promise((resolve) => setTimeout(resolve, 1));
     this.device.writer.store.close();
+    this.release();
   }
 }
 
@@ -212,19 +213,31 @@ function standing(row: Row | undefined): Row {
 
 /** Opens the device of a person. Nothing is sent before everything kept is read. */
 export async function open({ server = "", schema, account = "", token, hold, store }: Options): Promise<Client> {
-  let used = store ?? new IndexedStore(`holdfast ${server} ${account}`);
+  const name = `holdfast ${server} ${account}`;
+  const release = store ? undefined : await own(name);
+  let used = store ?? new IndexedStore(name);
   let held: Held;
-  let failure: unknown;
   try {
     held = await used.open();
   } catch (error) {
-    failure = error;
-    used = new (await import("./device/memory.js")).MemoryStore();
+    used = new (await import("./device/memory.js")).NoStore(error);
     held = await used.open();
   }
   // What others did is in what was kept: showing it takes what merges.
   if ([...held.works.values()].some((work) => work.since.length || work.context)) await (await import("./net/engine.js")).prepare(schema);
   const device = new Device(used, schema, held, server);
-  if (failure) device.writer.failure = failure;
-  return new Client(device, server.replace(/\/$/, ""), token, { ms: 500, msMax: 2_000, ...hold }, held.isEvicted ?? false);
+  return new Client(device, server.replace(/\/$/, ""), token, { ms: 500, msMax: 2_000, ...hold }, held.isEvicted ?? false, release);
+}
+
+/** Takes the database for this tab: two that write the same line of edits would be two devices with one name. Returns how to give it back.
+ * Raises storage_locked. A browser without locks is trusted to have one tab. */
+async function own(name: string): Promise<() => void> {
+  if (!globalThis.navigator?.locks) return () => undefined;
+  return new Promise((resolve, reject) => {
+    void navigator.locks.request(name, { ifAvailable: true }, (lock) => {
+      if (lock) return new Promise<void>((release) => resolve(release));
+      reject(new HoldfastError("storage_locked", "This is open in another tab.", "Go on there, or close it."));
+      return undefined;
+    });
+  });
 }

@@ -1,7 +1,7 @@
 import type { Row } from "../core/facts.js";
 import type { Held, Kept, Key, Line, Meta, OutboxRow, Put, Store, Work } from "./tables.js";
 
-/** Nothing but memory: for tests, and where a browser allows no storage. `survives` is handed on to the next one like a disk. */
+/** Nothing but memory; for tests, where `tables` are handed on to the next one like a disk. */
 export class MemoryStore implements Store {
   constructor(readonly tables: { [table: string]: Map<string | number, unknown> } = {}) {}
 
@@ -32,4 +32,15 @@ export class MemoryStore implements Store {
   }
 
   close(): void {}
+}
+
+/** Keeps nothing and says so at every write: where a browser has no storage for this page, or one that cannot be read. */
+export class NoStore extends MemoryStore {
+  constructor(private readonly reason: unknown) {
+    super();
+  }
+
+  override async write(): Promise<void> {
+    throw this.reason;
+  }
 }

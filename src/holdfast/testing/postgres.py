@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -27,6 +28,8 @@ __all__ = ["ADDRESS_VARIABLE", "NamedServer", "NoPostgres", "PostgresServer", "m
 ADDRESS_VARIABLE: Final = "HOLDFAST_TEST_POSTGRES"
 OLDEST_VERSION: Final = 15
 SUPERUSER: Final = "postgres"
+PREFIX: Final = "holdfast-pg-"
+OWNER_NAME: Final = "owner"
 _SMALL: Final = {"shared_buffers": "64MB", "max_connections": "60", "wal_level": "replica", "autovacuum_naptime": "60", "jit": "off",
                  "max_wal_size": "256MB", "log_min_messages": "error"}
 
@@ -68,8 +71,11 @@ class PostgresServer:
     def __init__(self, folder: Path | None = None, *, settings: Mapping[str, str] | None = None, port: int | None = None) -> None:
         self._programs = programs()
         self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-", dir=_roomy())) if folder is None else folder
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_roomy())) if folder is None else folder
         self.data = self.folder / "data"
+        if self._temporary:
+            _clear_left_over(self.folder.parent)
+            (self.folder / OWNER_NAME).write_text(str(os.getpid()))
         self.port = 5432 if port is None else port
         self._listens = port is not None
         self._settings = {**_SMALL, **(settings or {})}
@@ -90,12 +96,31 @@ class PostgresServer:
         """`immediate` is what a crash is: no checkpoint, recovery at the next start."""
         self._run("pg_ctl", "--pgdata", self.data, "--silent", "--wait", "--mode", mode, "stop")
 
+    def follow(self, primary: PostgresServer, name: str) -> None:
+        """Become a standby of `primary`, which knows it by `name`: a copy of its data that streams on from there once it is started."""
+        self._own(self.folder)
+        address = f"host={primary.folder} port={primary.port} user={SUPERUSER} application_name={name}"
+        self._run("pg_basebackup", "--dbname", address, "--pgdata", self.data, "--write-recovery-conf", "--wal-method", "stream",
+                  "--checkpoint", "fast", "--no-sync")
+        self._configure()
+
+    def promote(self) -> None:
+        """Take writes from now on."""
+        self._run("pg_ctl", "--pgdata", self.data, "--silent", "--wait", "promote")
+
     def end(self) -> None:
         """Stop for good."""
         if (self.data / "postmaster.pid").exists():
             self.stop("immediate")
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @classmethod
+    def left_over(cls, folder: Path) -> PostgresServer:
+        """One that a test run left behind when it was killed."""
+        found = cls(folder)
+        found._temporary = True
+        return found
 
     def _configure(self) -> None:
         settings = {**self._settings, "unix_socket_directories": str(self.folder), "port": str(self.port),
@@ -154,6 +179,23 @@ async def make_database(address: str, name: str) -> None:
         await connection.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
     finally:
         await connection.close()
+
+
+def _clear_left_over(place: Path) -> None:
+    """Clusters in `place` whose test runs are gone."""
+    for folder in place.glob(f"{PREFIX}*"):
+        owner = folder / OWNER_NAME
+        if owner.is_file() and owner.stat().st_uid == os.geteuid() and not _is_alive(int(owner.read_text())):
+            with suppress(NoPostgres):
+                PostgresServer.left_over(folder).end()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _roomy() -> str | None:

@@ -103,9 +103,9 @@ class PostgresStorage:
         try:
             yield connection
         finally:
-            if not connection.is_closed() and connection.is_in_transaction():
-                connection.terminate()
-            with suppress(*DRIVER_ERRORS):
+            with suppress(*DRIVER_ERRORS):      # one that was lost has left the pool by itself
+                if not connection.is_closed() and connection.is_in_transaction():
+                    connection.terminate()
                 await pool.release(connection)
 
     @asynccontextmanager
@@ -121,7 +121,8 @@ class PostgresStorage:
                     await connection.execute("ROLLBACK")
                 raise
             except BaseException:       # cancelled, perhaps in the middle of a statement
-                connection.terminate()
+                with suppress(*DRIVER_ERRORS):
+                    connection.terminate()
                 raise
 
     # -- writing and reading ------------------------------------------------------------------------------------------

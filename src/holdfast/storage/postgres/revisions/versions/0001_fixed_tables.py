@@ -21,6 +21,9 @@ BEGIN
     EXECUTE format('SET LOCAL holdfast.tenant = %L', tenant);
     EXECUTE format('SET LOCAL holdfast.actor = %L', actor);
     EXECUTE format('SET LOCAL holdfast.roles = %L', roles);
+    IF roles = 'server' THEN        -- whoever waits for a tenant's head is told, and tries again
+        SET LOCAL lock_timeout = '5s';
+    END IF;
 END
 $function$
 """

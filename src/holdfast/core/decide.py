@@ -259,7 +259,7 @@ def _copied(working: Working, row: Row) -> dict[str, Any]:
 def _hold_whole(working: Working, ops: Sequence[Op], whole: HeldWhole) -> None:
     for op in ops:
         field = working.collection.fields.get(op.path[1:]) if isinstance(op, SpliceOp) else None
-        if field is not None and working.row is not None and isinstance(op, SpliceOp):
+        if field is not None and isinstance(op, SpliceOp):
             hold_text(working, op, field, whole.reason, whole.message)
         else:
             working.leave(whole.reason, op, waits=True, path=getattr(op, "path", None), message=whole.message, ref=whole.ref,

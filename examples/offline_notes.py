@@ -18,8 +18,8 @@ import sys
 
 from notes_app import Note
 
+from holdfast import HoldfastError
 from holdfast.client import BlockingReplica, open_replica_blocking
-from holdfast.core.errors import HoldfastError
 
 __all__ = ["main"]
 

@@ -38,6 +38,8 @@ export interface Hold {
 
 /** What this tab knows of the lines while it sends. Times are ms of `Date.now`. */
 export class Lanes {
+  /** Rows that a call of the page's last moment carries: they wait for its answer. */
+  readonly leaving = new Set<string>();
   /** Half of the last push, where one was refused as a whole. */
   most = PUSH_MUTATIONS_MAX;
   private readonly waitsUntil = new Map<Key, number>();
@@ -56,7 +58,7 @@ export class Lanes {
     for (const row of this.device.unanswered()) {
       const key = keyOf(row.collection, row.recordId);
       const isHeldBack = row.state === "unsent" && (this.device.meta.isForking || (!isHurried && now < this.ripeAt(row)));
-      if (stopped.has(key) || isHeldBack || row.answer || (this.waitsUntil.get(key) ?? 0) > now) {
+      if (stopped.has(key) || isHeldBack || row.answer || this.leaving.has(row.id) || (this.waitsUntil.get(key) ?? 0) > now) {
         stopped.add(key);
         continue;
       }
@@ -77,7 +79,8 @@ export class Lanes {
   /** When to look again (ms from now); undefined: nothing comes by itself. */
   next(isHurried: boolean): number | undefined {
     const now = Date.now();
-    const times = this.device.unanswered().map((row) => Math.max(isHurried || row.state === "sent" ? 0 : this.ripeAt(row), this.waitsUntil.get(keyOf(row.collection, row.recordId)) ?? 0));
+    const rows = this.device.unanswered().filter((row) => !row.answer && !this.leaving.has(row.id));
+    const times = rows.map((row) => Math.max(isHurried || row.state === "sent" ? 0 : this.ripeAt(row), this.waitsUntil.get(keyOf(row.collection, row.recordId)) ?? 0));
     return times.length ? Math.max(0, Math.min(...times) - now) : undefined;
   }
 

@@ -48,7 +48,6 @@ export class Sync {
   private failures = 0;
   private mustPull = false;
   private kicked: (() => void) | undefined;
-  private isLeaving = false;
 
   /** `told`: something about the connection has changed. */
   constructor(private readonly device: Device, readonly wire: Wire, hold: Hold, private readonly told: () => void) {
@@ -338,15 +337,16 @@ export class Sync {
   async leave(): Promise<void> {
     const { device, lanes, wire } = this;
     const [rows, bodies] = lanes.due(true, KEEPALIVE_BYTES_MAX);
-    if (this.isLeaving || !rows.length || this.state === "signed_out" || this.state === "denied" || this.state === "closed") return;
-    this.isLeaving = true;
+    if (lanes.leaving.size || !rows.length || this.state === "signed_out" || this.state === "denied" || this.state === "closed") return;
+    for (const row of rows) lanes.leaving.add(row.id);
     void lanes.mark(rows);
     try {
       await lanes.take((await wire.push(device.meta.deviceId, bodies, { keepalive: true })).results);
     } catch {
       // They stay in the outbox.
     } finally {
-      this.isLeaving = false;
+      lanes.leaving.clear();
+      this.kick();
     }
   }
 

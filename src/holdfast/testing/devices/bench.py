@@ -87,14 +87,15 @@ class Bench:
     async def until(self, condition: Callable[[], Awaitable[T]], what: str, seconds: float | None = None) -> T:
         """Wait until `condition` holds; what it came to. Raises AssertionError with `what`."""
         bound = self.patience if seconds is None else seconds
-        end = self.runtime.monotonic() + bound
+        end, pause = self.runtime.monotonic() + bound, 0.01
         while True:
             found = await condition()
             if found:
                 return found
             if self.runtime.monotonic() > end:
                 raise AssertionError(f"{bound:g} s, and not yet so: {what}")
-            await self.runtime.sleep(0.02)
+            pause = min(pause * 1.2, 1.0 if self.setting.virtual else 0.05)
+            await self.runtime.sleep(pause)
 
     async def until_seen(self, kind: str, device: Device, count: int = 1) -> None:
         """Wait until the link has seen so many messages of a kind."""

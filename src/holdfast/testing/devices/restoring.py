@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.testing.devices.bench import Bench
 from holdfast.testing.devices.cases import case
 from holdfast.testing.devices.driver import DriverError
+from holdfast.testing.devices.faults import swallow
 from holdfast.testing.devices.ops import add, create, put, typed
 
 
@@ -50,12 +51,15 @@ async def a_server_put_back_to_just_where_the_device_stands_is_found_out(bench: 
     record = await bench.note(a, title="one", body="")
     await bench.server.back_up()
     await a.synced()
+    rules = [bench.link.when(kind, swallow, device="a", times=None) for kind in ("changes", "heartbeat")]
     await a.edit(record, typed(0, "acknowledged"))
     await bench.until_receipt(a, record, "committed")
     await a.kill()
+    for rule in rules:
+        rule.end()
     await bench.server.put_back()
     await a.open()
-    await a.synced()
+    await bench.in_touch(a)
     assert (await bench.agree(record, a))["body"] == "acknowledged"
 
 

@@ -165,7 +165,8 @@ async def typing_without_a_pause_is_sent_after_the_longest_wait(bench: Bench) ->
         await bench.sleep(step)
     pushes = bench.link.of("push", "a")[before:]
     assert pushes, "nothing was sent while somebody typed"
-    assert pushes[0].at - began <= bench.pace.hold_ms_max / 1_000 * 1.5 + 0.1, "it waited longer than the longest wait"
+    slack = 0.1 if bench.setting.virtual else 0.4
+    assert pushes[0].at - began <= bench.pace.hold_ms_max / 1_000 + slack, "it waited longer than the longest wait"
     assert len(pushes) <= 2 + (bench.runtime.monotonic() - began) / (bench.pace.hold_ms / 1_000), "it does not gather what belongs together"
 
 
@@ -186,24 +187,26 @@ async def closing_sends_what_is_unsent(bench: Bench) -> None:
 async def a_record_that_is_stuck_never_blocks_another(bench: Bench) -> None:
     a = await bench.device()
     stuck, free = await bench.note(a, title="stuck"), await bench.note(a, title="free")
-    stuck_id = stuck.partition("/")[2]
+    stuck_id, asked = stuck.partition("/")[2], list[str]()
 
-    def split(body: Any) -> Any:
-        wrong = {one["mutation_id"] for one in bench.link.mutations("a") if one["record_id"] == stuck_id}
-        results = [one if one["mutation_id"] not in wrong else
-                   {"mutation_id": one["mutation_id"], "outcome": "refused", "receipt": "refused",
-                    "error": {"code": "rate", "detail": "Too many at once.", "retry_after": 60}} for one in body["results"]]
-        return {**body, "results": results}
+    def withhold(body: Any) -> Any:
+        asked[:] = [one["mutation_id"] for one in body["mutations"]]
+        return {**body, "mutations": [one for one in body["mutations"] if one["record_id"] != stuck_id]}
 
-    rule = bench.link.when("pushed", Rewritten(split), device="a", times=None)
-    changes = bench.link.when("changes", lose, device="a", times=None,
-                              where=lambda one: any(change["record_id"] == stuck_id for change in (one.body or {}).get("changes", ())))
+    def refuse(body: Any) -> Any:
+        given = {one["mutation_id"]: one for one in body["results"]}
+        error = {"code": "rate", "detail": "Too many at once.", "retry_after": 60}
+        return {**body, "results": [given.get(one) or {"mutation_id": one, "outcome": "refused", "receipt": "refused", "error": error}
+                                    for one in asked]}
+
+    rules = [bench.link.when("push", Rewritten(withhold), device="a", times=None),
+             bench.link.when("pushed", Rewritten(refuse), device="a", times=None)]
     await a.edit(stuck, put("title", "stuck still"))
     await a.edit(free, put("title", "free indeed"))
     await bench.until_receipt(a, free, "committed")
-    assert await a.receipt(stuck) == "local"
-    rule.end()
-    changes.end()
+    assert await a.receipt(stuck) == "local" and rules[0].hits
+    for rule in rules:
+        rule.end()
     await a.retry_now()
     await bench.until_receipt(a, stuck, "committed")
     assert (await bench.agree(stuck, a))["title"] == "stuck still"
@@ -278,7 +281,7 @@ async def a_long_time_offline_goes_out_in_pushes_within_the_limits(bench: Bench)
     await a.offline()
     records = [f"notes/{bench.new_id()}" for _ in range(650)]
     for number, record in enumerate(records):
-        await a.edit(record, create(title=str(number), body="x" * 3_000))
+        await a.edit(record, create(title=str(number), body="x" * (100 if number < 600 else 90_000)))
         if number % 50 == 0 and bench.setting.virtual:
             await bench.sleep(30)
     assert (await a.status())["waiting"] == len(records)

@@ -27,6 +27,7 @@ from holdfast.core.messages import Change, PullReply
 from holdfast.core.ops import Op, SpliceOp
 from holdfast.core.rebase import Ground, View, advance, came_back, entry_of, follow, held_splices
 from holdfast.core.schema import Collection
+from holdfast.runtime import collecting_later
 
 __all__ = ["RECEIPT_DAYS", "begin_snapshot", "end_snapshot", "row_of_view", "take_page", "take_records", "take_snapshot_lines"]
 
@@ -181,7 +182,7 @@ class _Page:
 
     def write(self) -> None:
         store = self.device.store
-        rows = [row for key in self.changed if (row := self.rows.get(key)) is not None]
+        rows = [row for key in sorted(self.changed) if (row := self.rows.get(key)) is not None]
         store.put_records(rows, int(self.device.meta.get("sweep", 0)))
         for key in self.changed:
             if key in self.rows and self.rows[key] is None:
@@ -212,6 +213,7 @@ class _Page:
 # -- pages -------------------------------------------------------------------------------------------------------------------
 
 
+@collecting_later()
 def take_page(device: Device, reply: PullReply, *, start: str | None) -> bool:
     """Take in the reply of a pull from cursor `start`, or a message of the socket that follows it. False: it is older than what is here,
     or for another cursor, and nothing was done. Raises WorldErrors."""

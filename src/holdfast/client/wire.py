@@ -15,6 +15,7 @@ import msgspec
 from holdfast.client.transport import Answered, Channel, ChannelClosed, Reply, Request, Transport, Unreachable
 from holdfast.core.errors import Forbidden, HoldfastError, Malformed, NotSignedIn, WorldError
 from holdfast.core.messages import Problem, PullReply, PushReply
+from holdfast.runtime import collecting_later
 
 __all__ = ["Changes", "Errored", "Heartbeat", "Live", "Presence", "Pushed", "TokenSource", "Welcome", "Wire", "error_of_problem"]
 
@@ -111,7 +112,8 @@ def _raise_for(reply: Reply) -> None:
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
-        return decoder.decode(body)
+        with collecting_later():
+            return decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise Unreachable(f"What answered is no Holdfast server: {error}") from None
 
@@ -227,7 +229,8 @@ class Live:
         """Raises ChannelClosed, also for what is no message of this protocol."""
         raw = await self._channel.receive()
         try:
-            return _message.decode(raw)
+            with collecting_later():
+                return _message.decode(raw)
         except msgspec.MsgspecError as error:
             raise ChannelClosed(4400, f"The server said something that is no message: {error}") from None
 

@@ -159,7 +159,9 @@ def follow(row: Row | None, change: Change, collection: Collection) -> tuple[Row
         row, undo = _applied(row, ops, collection)
         fresh = False
     if change.rev == change.seq:
-        row.fields = {**row.fields, **_stamped(change, collection, fresh=fresh)}
+        stamped = _stamped(change, collection, fresh=fresh)
+        if stamped:
+            row.fields = {**row.fields, **stamped}
     seq, _, prefix = change.position.partition(".")
     stamp = clock.parse(change.stamp) if change.stamp else 0
     row.rev, row.last, row.last_prefix, row.stamp = change.rev or row.rev, int(seq), prefix, max(row.stamp, stamp)

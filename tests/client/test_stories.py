@@ -24,6 +24,7 @@ FOUND = [
     (54, {"devices": 2, "restores": True}), (1085, {"devices": 3, "restores": True}),   # typed on work that may have arrived before a reset
     (2291, {"devices": 3, "restores": True}),                       # a server put back to just where the device's cursor stood
     (3159, {"devices": 3, "restores": True}),                       # work put back, and what the server has of it
+    (5304, {"devices": 3, "restores": True}),                       # work on the shared history of which the server had a part already
     (3008, {"devices": 3, "restores": True, "holds": True}),        # roles that changed in the history that came back
 ]
 """Seeds of stories that once failed."""

@@ -74,6 +74,7 @@ class Hands:
             deed.key = ("notes", made.id)
         if self.tab.device.is_powered:
             deed.sure = self.claim(replica, deed.key)
+            deed.at_once = deed.sure == "sure"
         self.witness.log(kind, deed.key[1], str(token), deed.sure)
         return True
 

@@ -78,7 +78,7 @@ class Machine:
         self.crashes += 1
         found = self.image(survival(self.rng)) if files is None else files
         old, self.disk = self.disk, self._disk(found)
-        old.unregister()
+        _scrap(old)
 
     def spoil(self, trouble: str) -> None:
         """The disk is full, or fails, or loses power in the middle of what it does next."""
@@ -100,7 +100,15 @@ class Machine:
         return self.disk.capacity_bytes is not None or bool(self.disk.failing)
 
     def end(self) -> None:
-        self.disk.unregister()
+        _scrap(self.disk)
+
+
+def _scrap(disk: SimulatedDisk) -> None:
+    """SQLite keeps what it once knew of a disk: nothing of what was on it stays in memory."""
+    disk.unregister()
+    disk.files.clear()
+    disk.deleted.clear()
+    disk.log.clear()
 
 
 class Server(Machine):

@@ -93,7 +93,7 @@ class Verdict:
         if foreign:
             raise Broken(f"P3: {sorted(foreign)} stand in {key[1]} and nobody typed them")
         if not self.was_restored and not elsewhere:
-            back = {letter for one in self.witness.of("letters", key=key) if one.sure == "sure" for letter in one.knew} & set(text)
+            back = {letter for one in self.witness.of("letters", key=key) if one.at_once for letter in one.knew} & set(text)
             if back:
                 raise Broken(f"P3: {sorted(back)} were deleted in {key[1]} and are back")
 
@@ -116,7 +116,7 @@ class Verdict:
         missing = put - taken - stand - self._words_elsewhere(key)
         if missing:
             raise Broken(f"P1: the tags {sorted(missing)} of {key[1]} are gone")
-        back = {one.token for one in self.witness.of("untag", key=key) if one.sure == "sure"} & stand
+        back = {one.token for one in self.witness.of("untag", key=key) if one.at_once} & stand
         if back and not self.was_restored and not self._words_elsewhere(key):
             raise Broken(f"P3: the tags {sorted(back)} of {key[1]} were taken away and are back")
 
@@ -140,7 +140,7 @@ class Verdict:
                                                                            fields["extra"].items()}}
         applied = {str(op.value) for entry, op in self.ledger.sent() if hasattr(op, "value") and entry.outcome != "held"
                    and not isinstance(op.value, dict)}
-        for deed in self._deeds(lambda one: one.kind == "set" and one.key == key and one.sure == "sure" and one.knew is not None):
+        for deed in self._deeds(lambda one: one.kind == "set" and one.key == key and one.at_once and one.knew is not None):
             now = stands.get(deed.place)
             if now is not None and _number(deed.knew) == _number(now) and str(deed.token) in applied:
                 raise Broken(f"P3: {deed.place} of {key[1]} is {now!r} again, over which {deed.token!r} was written")

@@ -46,6 +46,7 @@ class Deed:
     token: Any
     knew: Any = None
     sure: Literal["sure", "memory", "maybe"] = "maybe"
+    at_once: bool = False       # it was sure as soon as it was done
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,12 @@ def test_a_value_that_does_not_fit_is_not_kept_and_says_why_until_it_does(tmp_pa
             note.title = "two"
             await asyncio.sleep(0.2)
             assert isinstance(watched.problem, InvalidValue) and watched.problem.field == "status"
+            assert replica.status.name == "refused" and "status" in replica.status.cause, "it is not called saved"
             assert replica.get(Note, note.id).title == "one", "half an assignment is none"
             note.status = "done"
             await asyncio.sleep(0.2)
             kept = replica.get(Note, note.id)
-            assert watched.problem is None and (kept.title, kept.status) == ("two", "done")
+            assert replica.status.name != "refused" and watched.problem is None and (kept.title, kept.status) == ("two", "done")
 
     told(tmp_path, story)
 
@@ -162,6 +163,21 @@ def test_a_mark_stays_between_the_same_characters(length: int, edits: list[tuple
         text = text[:where] + inserted + text[where + deleted:]
         mark.move([(where, deleted, inserted)])
         assert left & set(text) <= set(text[:mark.at]) and right & set(text) <= set(text[mark.at:])
+
+
+def test_a_buffer_that_nobody_keeps_is_not_kept_either_unless_something_listens(tmp_path: Path) -> None:
+    async def story(here: World) -> None:
+        async with here.replica("a") as replica:
+            note = replica.create(Note())
+            listening, heard = len(replica._device.on_changed), list[object]()
+            for _ in range(1_000):
+                replica.text(note, "body").append("x")
+            replica.text(note, "body").on_change(heard.append)
+            assert len(replica._device.on_changed) <= listening + 2
+            replica.change(replica.get(Note, note.id), body="y" * 10)
+            assert heard and replica.get(Note, note.id).body == "y" * 10
+
+    told(tmp_path, story)
 
 
 async def test_a_text_is_typed_into_without_any_server(tmp_path: Path) -> None:

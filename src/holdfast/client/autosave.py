@@ -44,8 +44,13 @@ class AutoSaved(Generic[R]):
         self._task: asyncio.Task[None] | None = device.runtime.spawn(self._watch(), name="replica auto-saves")
         device.on_changed.append(self._look)
 
+    @property
+    def is_open(self) -> bool:
+        return self._task is not None
+
     def flush(self) -> None:
-        """Keep what was assigned, now. What does not fit is in `problem`."""
+        """Keep what was assigned, now. What does not fit is in `problem`, and the status says that there is something to look at."""
+        before = self.problem
         try:
             if changed_fields(self.record):
                 self._save(self.record)
@@ -55,6 +60,8 @@ class AutoSaved(Generic[R]):
             raise
         except CallerError as error:
             self.problem = error
+        if (before is None) is not (self.problem is None):
+            self._device.tell({self._key})
 
     def close(self) -> None:
         """Keep what was assigned, and stop watching. Raises what keeps something assigned from being kept: InvalidValue, LimitExceeded,

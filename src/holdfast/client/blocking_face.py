@@ -245,8 +245,11 @@ class BlockingAutoSaved(Protocol[R]):
 
     problem: CallerError | None
 
+    @property
+    def is_open(self) -> bool: ...
+
     def flush(self) -> None:
-        """Keep what was assigned, now. What does not fit is in `problem`."""
+        """Keep what was assigned, now. What does not fit is in `problem`, and the status says that there is something to look at."""
 
     def close(self) -> None:
         """Keep what was assigned, and stop watching. Raises what keeps something assigned from being kept: InvalidValue, LimitExceeded,

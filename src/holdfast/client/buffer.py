@@ -8,6 +8,7 @@ Positions are Unicode code points. `Mark` is a position that moves with what oth
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -41,7 +42,8 @@ class Mark:
 
 
 class TextBuffer:
-    """One Text field of one record. Made by `Replica.text`; `close` ends what it listens to."""
+    """One Text field of one record. Made by `Replica.text`; `close` ends what it listens to, and so does dropping it, unless something
+    listens to it in turn."""
 
     def __init__(self, device: Device, key: Key, field: str) -> None:
         self._device = device
@@ -52,7 +54,8 @@ class TextBuffer:
         self._listeners: list[Listener] = []
         self._text = self._read(device.view(key).row)
         self._own = False
-        device.on_changed.append(self._look)
+        self._follows: Callable[[set[Key] | None], None] = _weakly(self, device)
+        device.on_changed.append(self._follows)
 
     @property
     def text(self) -> str:
@@ -113,17 +116,26 @@ class TextBuffer:
         """A position that moves with the text around it."""
         made = Mark(at, sticks_right=sticks_right)
         self._marks.append(made)
+        self._stay()
         return made
 
     def on_change(self, listener: Listener) -> None:
         """Hear of what others change."""
         self._listeners.append(listener)
+        self._stay()
 
     def close(self) -> None:
-        if self._look in self._device.on_changed:
-            self._device.on_changed.remove(self._look)
+        if self._follows in self._device.on_changed:
+            self._device.on_changed.remove(self._follows)
+
+    def _stay(self) -> None:
+        """Somebody relies on this buffer, whether they keep it or not."""
+        if self._follows in self._device.on_changed:
+            self._device.on_changed[self._device.on_changed.index(self._follows)] = self._look
+            self._follows = self._look
 
     def _look(self, keys: set[Key] | None) -> None:
+        """What this device shows has changed."""
         if self._own or (keys is not None and self._key not in keys):
             return
         row = self._device.view(self._key).row
@@ -150,3 +162,17 @@ class TextBuffer:
             raise NotFound("There is no such record (any longer).", field=self._field)
         found: str = row.fields[self._field]
         return found
+
+
+def _weakly(buffer: TextBuffer, device: Device) -> Callable[[set[Key] | None], None]:
+    """A listener that does not keep its buffer: a program may ask for one per edit."""
+    reference = weakref.ref(buffer)
+
+    def look(keys: set[Key] | None) -> None:
+        found = reference()
+        if found is not None:
+            found._look(keys)
+        elif look in device.on_changed:
+            device.on_changed.remove(look)
+
+    return look

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import msgspec
 
@@ -38,7 +39,7 @@ class Records:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._bound: list[AutoSaved[Any]] = []
-        self._buffers: list[TextBuffer] = []
+        self._buffers: WeakSet[TextBuffer] = WeakSet()
 
     # -- reading ----------------------------------------------------------------------------------------------------------
 
@@ -186,13 +187,13 @@ class Records:
         self._device.person.raise_on_stranger()
         self._device.look_for_others()
         made = TextBuffer(self._device, (self._name(type(record)), record.id), field)
-        self._buffers.append(made)
+        self._buffers.add(made)
         return made
 
     def autosave(self, record: R) -> AutoSaved[R]:
         """Keep whatever is assigned to `record` from now on; what others change appears in it."""
         made = AutoSaved(self._device, record, self.save, self._view)
-        self._bound.append(made)
+        self._bound = [*(one for one in self._bound if one.is_open), made]
         return made
 
     def _view(self, key: Key) -> dict[str, Any] | None:
@@ -211,7 +212,7 @@ class Records:
                 bound.close()
             except HoldfastError as error:
                 problem = problem or error
-        for buffer in self._buffers:
+        for buffer in list(self._buffers):
             buffer.close()
         return problem
 

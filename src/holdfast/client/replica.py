@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from holdfast.client.answering import refuse_row
@@ -28,6 +29,7 @@ from holdfast.client.records import Records, view_of_row
 from holdfast.client.remote import Remote
 from holdfast.client.settings import ReplicaSettings
 from holdfast.client.status import (
+    NOT_ACCEPTED,
     Connection,
     Receipt,
     Status,
@@ -81,7 +83,11 @@ class Replica(Records):
         now = self._device.runtime.now_ms()
         editing = any(row.state == "unsent" and 0 <= now - row.made.changed_at < self._settings.hold_ms for row in
         self._device.by_id.values())
-        return status_of(self._device, self._connection(), editing=editing)
+        status = status_of(self._device, self._connection(), editing=editing)
+        problem = next((one.problem for one in self._bound if one.is_open and one.problem is not None), None)
+        if problem is None or status.name in ("error", "refused"):
+            return status
+        return replace(status, name="refused", phrase=NOT_ACCEPTED, cause=str(problem), hint=problem.hint)
 
     def _connection(self) -> Connection:
         sync = self._sync

@@ -17,20 +17,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from holdfast.client.device import Device
 from holdfast.client.machine import RETRIES_BEFORE_ERROR, State
 from holdfast.client.outbox import Key, OutboxRow
 from holdfast.core.errors import HoldfastError
 
-__all__ = ["Connection", "Receipt", "Status", "StatusName", "open_items", "receipt_of_record", "status_of"]
+__all__ = ["NOT_ACCEPTED", "Connection", "Receipt", "Status", "StatusName", "open_items", "receipt_of_record", "status_of"]
 
 StatusName = Literal["idle", "saved", "editing", "saving", "offline", "held", "error", "refused"]
 
 Receipt = Literal["memory", "local", "committed", "backed_up", "held", "refused"]
 """`memory`: not even on this device's disk (the status says why). The others as in the concepts: `local` → `committed` → `backed_up`, or
 `held` (waits in the inbox), or `refused`."""
+
+NOT_ACCEPTED: Final = "Not accepted – look at it"
 
 IN_TOUCH = (State.CATCHING_UP, State.LIVE, State.POLLING)
 
@@ -82,7 +84,7 @@ def _named(device: Device, connection: Connection, waiting: int, held: int, refu
     if device.failure is not None and any(row.row == 0 and row.state != "acknowledged" for row in device.unwritten):
         return "error", "Not saved on this device either – keep this program open"
     if refused:
-        return "refused", "Not accepted – look at it"
+        return "refused", NOT_ACCEPTED
     if held:
         return "held", f"Needs your decision ({held})"
     if waiting and (connection.state is State.FAILING or connection.failures > RETRIES_BEFORE_ERROR):

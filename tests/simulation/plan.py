@@ -70,4 +70,4 @@ def _limits(rng: random.Random) -> Limits:
     return Limits(push_mutations_max=rng.choice((3, 500)), batch_mutations_max=rng.choice((1, 4, 512)),
                   pull_entries_max=rng.choice((2, 5, 1_000)), page_records_max=rng.choice((1, 3, 200)),
                   held_or_refused_per_minute_max=rng.choice((2, 100)), queue_mutations_max=rng.choice((4, 20_000)),
-                  inbox_items_max=rng.choice((2, 1_000)))
+                  inbox_items_max=rng.choice((50, 1_000)))

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ class Simulation:
                 self.server.keep_backup()
             return
         await self.server.put_back()
-        self.witness.history = self.server.history
+        self.witness.server_was_put_back(self.server.history)
         self.witness.log("put back")
 
     async def _flip_rights(self) -> None:
@@ -433,7 +434,7 @@ class Simulation:
 
 def _is_branched(lane: Sequence[OutboxRow]) -> bool:
     """Whether a record's line has rows that do not know of the one before them."""
-    return any(row.made.after != before.mutation_id and row.made.forked_from is None for before, row in zip(lane, lane[1:], strict=False))
+    return any(row.made.after != before.mutation_id and row.made.forked_from is None for before, row in pairwise(lane))
 
 
 def _difference(shown: dict[Any, Any], stands: dict[Any, Any]) -> str:

@@ -127,6 +127,13 @@ class Witness:
             if deed.tab == tab and deed.sure == "memory":
                 deed.sure = "maybe"
 
+    def server_was_put_back(self, history: int) -> None:
+        """What was on no disk but the server's, because the device's took nothing, may be lost with it."""
+        self.history = history
+        for deed in self.deeds:
+            if deed.sure == "memory":
+                deed.sure = "maybe"
+
     def of(self, kind: Kind, *, sure: bool = True, key: tuple[str, str] | None = None) -> Iterable[Deed]:
         return (one for one in self.deeds if one.kind == kind and (not sure or one.sure != "maybe") and (key is None or one.key == key))
 

@@ -164,7 +164,7 @@ class Session:
                 raise Unreachable("Another process has moved the cursor.")
         except WorldError as error:
             self._device.failure, self._gap = error, True
-            self._again_at = self._device.runtime.monotonic() + self._settings.disk_retry_seconds   # room for an edit may be none for a page
+            self._again_at = self._device.runtime.monotonic() + self._settings.disk_retry_seconds   # a page may need more than an edit
             return
         self._cursor = self._device.meta["cursor"]
         self._sending.head = max(self._sending.head, reply.head)

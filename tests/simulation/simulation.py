@@ -33,6 +33,8 @@ __all__ = ["Outcome", "Simulation", "simulate"]
 TENANT, OTHER_TENANT = "acme", "umbra"
 PEOPLE_MAX = 4
 TURNS_MAX = 100_000
+PATIENCE_SECONDS = 2_000
+"""Virtual. A server that takes few refusals a minute makes a device that has to begin a line anew wait for minutes."""
 EMAILS = tuple(f"{name}@example.org" for name in ("ann", "ben", "cid", "dot", "eve"))
 SHARED_DOMAIN, OTHER_DOMAIN, OWN_DOMAIN = 0, 1, 2
 """Domains of letters: what the first tenant shares, what the other one does, and from there on each person's own."""
@@ -371,7 +373,7 @@ class Simulation:
         for _ in range(3):
             for tab in self._tabs():
                 assert tab.replica is not None
-                if not await tab.replica.synced(200):
+                if not await tab.replica.synced(PATIENCE_SECONDS):
                     raise Broken(f"liveness: {tab.name} does not drain: {tab.replica.status} {tab.replica.pending()} "
                                  f"{tab.replica._device.wanted} {tab.replica._device.meta}")
         for hands in self.hands.values():

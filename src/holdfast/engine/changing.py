@@ -10,6 +10,7 @@ from holdfast.core.errors import Conflict, Forbidden, HoldfastError, InvalidValu
 from holdfast.core.facts import Decision, Key
 from holdfast.core.identity import pseudo_device
 from holdfast.core.messages import Problem, Result
+from holdfast.core.ops import CreateOp, SetOp
 from holdfast.core.schema import Collection
 from holdfast.core.whole import NEVER_CHANGED
 from holdfast.engine.judge import Judge
@@ -82,13 +83,22 @@ def raise_if_over_limit(problem: Problem | None) -> None:
 
 def raise_if_not_applicable(decision: Decision) -> None:
     """Raises what a person must mend before it can be applied; a question is no such thing."""
-    for part in decision.entry.unapplied:
-        if part.waits and part.reason not in ("conflict", "atomic"):
-            raise _error_for(part)
+    parts = [part for part in decision.entry.unapplied if part.waits and part.reason not in ("conflict", "atomic")]
+    if parts:
+        raise _error_for(next((part for part in parts if _place_of_ref(part) is not None), parts[0]))
+
+
+def _place_of_ref(part: Unapplied) -> str | None:
+    """Where the reference stands to what is missing: the whole change is held for its sake, in parts that are not at fault too."""
+    if part.ref is None:
+        return None
+    if isinstance(part.op, CreateOp):
+        return next(("/" + name for name, value in part.op.value.items() if value == part.ref[1]), None)
+    return part.op.path if isinstance(part.op, SetOp) and part.op.value == part.ref[1] else None
 
 
 def _error_for(part: Unapplied) -> HoldfastError:
-    path = part.path if part.path is not None else getattr(part.op, "path", None)
+    path = _place_of_ref(part) or (part.path if part.path is not None else getattr(part.op, "path", None))
     if part.reason == "unavailable":
         return NotFound(ABSENT)
     if part.reason == "deleted":

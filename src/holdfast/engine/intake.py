@@ -13,6 +13,7 @@ from holdfast.core.entry import Mutation
 from holdfast.core.errors import HoldfastError, InvalidValue, LimitExceeded, Malformed
 from holdfast.core.limits import Limits
 from holdfast.core.messages import Problem
+from holdfast.core.misfit import misfit
 from holdfast.core.ops import CreateOp, Op, SetOp, UnsetOp
 from holdfast.core.schema import Collection, Schema, Stamped
 from holdfast.core.values import decode_json, normalise
@@ -59,12 +60,14 @@ class Intake:
                 mutation_id = _id_of(value)
                 mutation = _typed(value)
             if mutation.base is not None:
-                position.parse(mutation.base)
+                _check_base(mutation.base)
             edited_at = None if mutation.edited_at is None else clock.parse(mutation.edited_at)
             problem = problem_with(mutation, self._schema)
         except HoldfastError as error:
-            return mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint, field=error.field)
-        return Received(mutation, edited_at) if problem is None else (mutation_id, problem)
+            return mutation_id, Problem(code=error.code, detail=error.detail, hint=error.hint, field=_pointer(error.field))
+        if problem is None:
+            return Received(mutation, edited_at)
+        return mutation_id, msgspec.structs.replace(problem, field=_pointer(problem.field))
 
     def arrival(self, received: Received) -> Arrival:
         """What the writer need not work out again."""
@@ -91,15 +94,28 @@ def _typed(value: Any) -> Mutation:
     try:
         return msgspec.convert(value, Mutation)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at ")
-        raise Malformed(f"This is no mutation: {message}.", field=place.strip("`").replace("$.", "").replace("$", "") or None) from None
+        reason, place = misfit(error)
+        raise Malformed(f"This is no mutation: {reason}.", field=place) from None
+
+
+def _check_base(base: str) -> None:
+    """Raises Malformed, which says of what."""
+    try:
+        position.parse(base)
+    except Malformed as error:
+        raise Malformed("`base` is no position.", field="/base", hint=error.hint) from None
+
+
+def _pointer(member: str | None) -> str | None:
+    """A member of a mutation as a JSON Pointer, as every `field` on the wire is."""
+    return member if member is None or member.startswith("/") else "/" + member
 
 
 def ops_of_fields(collection: Collection, fields: Mapping[str, Any], limits: Limits) -> list[Op]:
     """PATCH: each field a `set`, null an `unset` of a field that may be empty. Raises InvalidValue (no fields, or what has no JSON
     form), LimitExceeded."""
     if not fields:
-        raise InvalidValue("A change changes at least one field.", field="fields")
+        raise InvalidValue("A change changes at least one field.", field="/fields")
     ops: list[Op] = []
     for name, value in fields.items():
         path = "/" + name.replace("~", "~0").replace("/", "~1")
@@ -116,8 +132,8 @@ def ops_of_json(ops: Sequence[Mapping[str, Any]]) -> list[Op]:
     try:
         return msgspec.convert(list(ops), list[Op])
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at ")
-        raise Malformed(f"This is no list of ops: {message}.", field="ops" + place.strip("`").replace("$", "")) from None
+        reason, place = misfit(error)
+        raise Malformed(f"This is no list of ops: {reason}.", field="/ops" + (place or "")) from None
 
 
 def create_op(fields: Mapping[str, Any], limits: Limits) -> CreateOp:

@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route as PathRoute
 from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holdfast.core.errors import DeclarationError
 from holdfast.engine.api import StoreAPI
@@ -143,7 +143,7 @@ class HoldfastApp:
             if path == PUSH_PATH:
                 await self._push(scope, receive, send)
             elif any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"]):
-                await self._compressed(scope, receive, send)
+                await self._compressed(scope, receive, varying_once(send))
             else:
                 await self._many(scope, receive, send)
         elif kind == "websocket":
@@ -170,6 +170,20 @@ class HoldfastApp:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def varying_once(send: Send) -> Send:
+    """What compresses says that answers vary by encoding, as all our answers do already: once is enough."""
+    async def forward(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [(name, _once(value) if name == b"vary" else value) for name, value in message["headers"]]
+        await send(message)
+
+    return forward
+
+
+def _once(value: bytes) -> bytes:
+    return b", ".join(dict.fromkeys(one.strip() for one in value.split(b",")))
 
 
 def writer_starts(store: StoreAPI) -> float:

@@ -89,12 +89,15 @@ describe("as Python does it", () => {
   });
   each("tape", 20, play);
   each("vector", 100, play);
+  test("where nobody else is concerned, the part that merges is not needed", () => expect(alone).toBeGreaterThan(300));
   test("the recorded stories are those of vectors/decide.json", () => {
     const told = new Set(stories.get("vector")!.map((one) => one.name));
     const all: Case[] = vectors("decide").cases;
     expect(all.map((one) => one.name).filter((name) => !told.has(name))).toEqual(NOT_A_DEVICES);
   });
 });
+
+let alone = 0;
 
 /** One device's tape: after each step it shows what Python's replica shows, in the same context. */
 function play(one: Case): void {
@@ -118,6 +121,12 @@ function play(one: Case): void {
     }
     const view = show({ row, since, context }, waiting, me, COLLECTION);
     expect(view.row ? { fields: view.row.fields, deleted: view.row.deleted } : null).toEqual(step.shown);
+    if (!since.length && !context) {
+      mergeBy(undefined);
+      expect(show({ row, since }, waiting, me, COLLECTION), "without the part that merges").toEqual(view);
+      mergeBy(concurrent);
+      alone++;
+    }
     expect(shapes(context)).toEqual(step.context && shapesOf(step.context));
     if (waiting.length && step.shown) expect(view.ops).toEqual(step.ops);
   }

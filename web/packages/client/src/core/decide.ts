@@ -15,7 +15,7 @@ import type * as concurrent from "./concurrent.js";
 /** What it takes where others are concerned. A device that has not pulled anything since an edit was made needs none of it, so a page can
  * show and edit before that part is loaded (`concurrent`); whoever pulls has it. */
 export let rules: typeof concurrent | undefined;
-export const mergeBy = (by: typeof concurrent): void => void (rules = by);
+export const mergeBy = (by: typeof concurrent | undefined): void => void (rules = by);
 
 /** The seq of an entry that is only expected: newer than any that exists. */
 export const EXPECTED = 2 ** 52;

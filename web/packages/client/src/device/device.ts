@@ -123,10 +123,12 @@ export class Device {
   list(collection: string): Row[] {
     const found: Row[] = [];
     const prefix = collection + "/";
-    for (const key of new Set([...this.records.keys(), ...this.lanes.keys()])) {
+    const look = (key: Key): void => {
       const row = key.startsWith(prefix) ? this.view(key).row : undefined;
       if (row) found.push(row);
-    }
+    };
+    for (const key of this.records.keys()) look(key);
+    for (const key of this.lanes.keys()) if (!this.records.has(key)) look(key);
     return found.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 

@@ -83,6 +83,9 @@ class Commit:
     def forget(self) -> None:
         self._memory.forget()
 
+    def forget_what_others_change(self) -> None:
+        self._memory.forget_what_others_change()
+
     async def maintain(self) -> None:
         if isinstance(self._storage, Maintained):
             await self._storage.maintain()

@@ -5,7 +5,7 @@ for each other, but for a free connection. Rules of the file:
 
 - A work that was let in gets exactly one answer, whatever happens: its own, the storage's error, or WriterStopped.
 - The works of one organisation are written in the order in which they came, by one batch at a time.
-- Other servers write to the same database, so nothing is remembered from one batch to the next.
+- Other servers write to the same database, so nothing that they change is remembered from one batch to the next.
 - A transaction that another one came in between of, or whose connection was lost, is done again whole. If it was committed after all,
   its mutations are found by their ids and answered with their first outcome.
 - What waits is bounded (`Room`).
@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast.core.errors import HoldfastError, WorldError, WriterStopped
 from holdfast.core.limits import Limits
@@ -27,7 +27,7 @@ from holdfast.engine.room import Room
 from holdfast.engine.work import Answer, Failure, Results, Unfinished, Upkeep, Work, error_of, failure_of, mutations_in
 from holdfast.runtime import Runtime
 
-__all__ = ["AGAIN_FOR_S", "Lanes"]
+__all__ = ["AGAIN_FOR_S", "Lanes", "SharedBatch"]
 
 log: Final = logging.getLogger("holdfast.engine")
 
@@ -37,6 +37,12 @@ AGAIN_AFTER_S: Final = 0.02
 AGAIN_AFTER_MAX_S: Final = 1.0
 OUTSIDE: Final = ""
 """The lane of what lies outside the organisations' logs."""
+
+
+class SharedBatch(Batch, Protocol):
+    """Writes batches beside other servers."""
+
+    def forget_what_others_change(self) -> None: ...
 
 
 class _Waiting:
@@ -60,14 +66,14 @@ class Lanes:
     """`commits`: as many as may write at once. `may_again(error)`: whether the storage says that the same transaction may go through when
     it is done again. `on_grown` is called after each commit with the tenant's newest seq."""
 
-    def __init__(self, commits: Sequence[Batch], *, runtime: Runtime, limits: Limits, may_again: Callable[[BaseException], bool],
+    def __init__(self, commits: Sequence[SharedBatch], *, runtime: Runtime, limits: Limits, may_again: Callable[[BaseException], bool],
                  on_grown: Callable[[str, int], None]) -> None:
         self._runtime = runtime
         self._limits = limits
         self._may_again = may_again
         self._on_grown = on_grown
         self._room = Room(limits)
-        self._free: asyncio.LifoQueue[Batch] = asyncio.LifoQueue()
+        self._free: asyncio.LifoQueue[SharedBatch] = asyncio.LifoQueue()
         for commit in commits:
             self._free.put_nowait(commit)
         self._lanes: dict[str, deque[_Waiting]] = {}
@@ -109,6 +115,9 @@ class Lanes:
                 batch = self._take(lane)
                 try:
                     await self._write(commit, batch, lane)
+                except BaseException:
+                    commit.forget()
+                    raise
                 finally:
                     self._free.put_nowait(commit)
         except Exception:
@@ -128,7 +137,7 @@ class Lanes:
             mutations += batch[-1].mutations
         return batch
 
-    async def _write(self, commit: Batch, batch: list[_Waiting], lane: deque[_Waiting]) -> None:
+    async def _write(self, commit: SharedBatch, batch: list[_Waiting], lane: deque[_Waiting]) -> None:
         began = self._runtime.monotonic()
         try:
             written = await self._written(commit, batch)
@@ -151,15 +160,16 @@ class Lanes:
         for tenant_id, seq in written.grown.items():
             self._on_grown(tenant_id, seq)
 
-    async def _written(self, commit: Batch, batch: list[_Waiting]) -> Written:
+    async def _written(self, commit: SharedBatch, batch: list[_Waiting]) -> Written:
         """Raises WorldError when it is not done within `AGAIN_FOR_S`, or would not be."""
         until = self._runtime.monotonic() + AGAIN_FOR_S
         pause = AGAIN_AFTER_S
         while True:
-            commit.forget()
+            commit.forget_what_others_change()
             try:
                 return await commit.write([waiting.work for waiting in batch])
             except WorldError as error:
+                commit.forget()
                 outside = any(isinstance(waiting.work, Upkeep) for waiting in batch)
                 if outside or not self._may_again(error) or self._runtime.monotonic() + pause > until:
                     raise

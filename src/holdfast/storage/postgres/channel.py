@@ -7,7 +7,6 @@ distributed server it reaches those who are connected to the same node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -50,5 +49,7 @@ class NotifyChannel:
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
-            with suppress(*DRIVER_ERRORS):
+            try:
                 await connection.close(timeout=_TIMEOUT_S)
+            except DRIVER_ERRORS:       # lost in the middle of something
+                connection.terminate()

@@ -23,12 +23,13 @@ from holdfast.core.errors import (
     WorldError,
 )
 
-__all__ = ["DRIVER_ERRORS", "connecting", "is_transient", "translated", "world_error"]
+__all__ = ["DRIVER_ERRORS", "connecting", "is_lost", "is_transient", "translated", "world_error"]
 
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
-TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})
-"""Serialization failure, deadlock, lock not available: the same transaction may go through when it is done again."""
+TRANSIENT: Final = frozenset({"40001", "40P01", "55P03", "25006"})
+"""Serialization failure, deadlock, lock not available, a server that takes no writes (no longer, or not yet): the same transaction may go
+through when it is done again."""
 
 _BY_STATE: Final[dict[str, tuple[type[WorldError], str]]] = {
     "40001": (StorageLocked, "Another transaction came in between"),
@@ -71,8 +72,16 @@ def is_transient(error: BaseException) -> bool:
     which the ids of its mutations tell)."""
     cause = error.__cause__
     if isinstance(cause, asyncpg.PostgresError):
-        return (cause.sqlstate or "") in TRANSIENT or (cause.sqlstate or "")[:2] in _LOST or cause.sqlstate == "25006"
-    return isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)
+        return cause.sqlstate in TRANSIENT or is_lost(error)
+    return isinstance(cause, DRIVER_ERRORS)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection behind it is gone, or in a state that nobody knows."""
+    cause = error.__cause__
+    if isinstance(cause, asyncpg.PostgresError):
+        return (cause.sqlstate or "")[:2] in _LOST
+    return isinstance(cause, DRIVER_ERRORS)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import asyncpg
 from holdfast.core.errors import StorageFailed, StorageOutdated, UnsafeSettings
 from holdfast.core.schema import Schema
 from holdfast.storage.postgres.batch import PostgresBatch, PostgresReader
-from holdfast.storage.postgres.errors import DRIVER_ERRORS, connecting, translated, world_error
+from holdfast.storage.postgres.errors import DRIVER_ERRORS, connecting, is_lost, translated, world_error
 from holdfast.storage.postgres.link import Link
 from holdfast.storage.postgres.names import SCHEMA
 from holdfast.storage.postgres.roles import raise_if_unprotected
@@ -116,13 +116,13 @@ class PostgresStorage:
             try:
                 yield link
                 await link.run("COMMIT")
-            except Exception:
+            except BaseException as error:
                 with suppress(*DRIVER_ERRORS):
-                    await connection.execute("ROLLBACK")
-                raise
-            except BaseException:       # cancelled, perhaps in the middle of a statement
-                with suppress(*DRIVER_ERRORS):
-                    connection.terminate()
+                    # Cancelled perhaps in the middle of a statement, or lost: nobody knows what state it is in.
+                    if is_lost(error) or not isinstance(error, Exception):
+                        connection.terminate()
+                    else:
+                        await connection.execute("ROLLBACK")
                 raise
 
     # -- writing and reading ------------------------------------------------------------------------------------------

@@ -299,32 +299,42 @@ def _made_anew(device: Device, row: OutboxRow, behind: Sequence[OutboxRow]) -> l
 
 def take_new_id(device: Device) -> bool:
     """Leave a copied identity, once everything that may have arrived under it has its answer: what is left is sent under a new id, and
-    the first of each record says where it was forked from. False: something is still unanswered."""
-    rows = device.unanswered()
-    forked: set[Key] = set()
-    for row in rows:
-        if _is_known_refused(row):
-            forked.add(row.key)
-        elif row.state == "sent" and row.key not in forked:
-            return False
-    old, new = device.device_id, device.runtime.uuid7()
-    anew: list[tuple[OutboxRow, OutboxRow]] = []
-    for key, lane in device.lanes.items():
-        first = True
-        for row in lane:
-            if row.state == "acknowledged" or key[0] == ACTIONS:
-                continue
-            made = with_changes(row.made, device_id="")
-            if first:
-                # what it was made on, not what the server has by now: another program on this file may have sent something in between
-                made = with_changes(made, after=None, forked_from=made.forked_from if made.after is None else ForkedFrom(old, made.after))
-            anew.append((row, msgspec.structs.replace(row, state="unsent", made=made, answer=None)))
-            first = False
-    meta = {"device_id": new, "former_ids": [*device.meta.get("former_ids", ()), old], "forking": False}
+    the first of each record says where it was forked from. False: something is still unanswered, or another program has seen to it."""
     with device.file.writing("taking a new device id"):
+        device.take_in_others()
+        if not is_forking(device) or not _is_all_answered(device):
+            return False
+        old, new = device.device_id, device.runtime.uuid7()
+        anew = [pair for key, lane in device.lanes.items() if key[0] != ACTIONS for pair in _under_new_id(lane, old)]
+        meta = {"device_id": new, "former_ids": [*device.meta.get("former_ids", ()), old], "forking": False}
         device.store.change([row for _, row in anew if row.row])
         device.store.put_meta(meta)
     for row, new_row in anew:
         row.state, row.made, row.answer = new_row.state, new_row.made, None
     device.meta.update(meta)
     return True
+
+
+def _is_all_answered(device: Device) -> bool:
+    """Whether nothing is left of which it is not known if it arrived: what stands behind a refused row cannot have."""
+    forked: set[Key] = set()
+    for row in device.unanswered():
+        if _is_known_refused(row):
+            forked.add(row.key)
+        elif row.state == "sent" and row.key not in forked:
+            return False
+    return True
+
+
+def _under_new_id(lane: Sequence[OutboxRow], old: str) -> list[tuple[OutboxRow, OutboxRow]]:
+    """The rows of a line that are not acknowledged, each with what it becomes. The first names what it was made on, not what the server
+    has by now: another program on this file may have sent something in between."""
+    anew: list[tuple[OutboxRow, OutboxRow]] = []
+    for row in lane:
+        if row.state == "acknowledged":
+            continue
+        made = with_changes(row.made, device_id="")
+        if not anew:
+            made = with_changes(made, after=None, forked_from=made.forked_from if made.after is None else ForkedFrom(old, made.after))
+        anew.append((row, msgspec.structs.replace(row, state="unsent", made=made, answer=None)))
+    return anew

@@ -18,7 +18,6 @@ const PAGE = `
 import { open } from "${SOURCE}index.ts";
 import { IndexedStore } from "${SOURCE}device/indexed.ts";
 import { uuid7 } from "${SOURCE}device/outbox.ts";
-import "${SOURCE}net/engine.ts";
 
 const schema = { collections: { pages: { contract: 1, fields: { title: { kind: "string", default: "" }, notes: { kind: "text", default: "" } } } } };
 const server = "http://127.0.0.1:9";
@@ -77,6 +76,7 @@ await fetch("/done", { method: "POST", body: JSON.stringify(results) });
 
 const { outputFiles } = await build({ stdin: { contents: PAGE, resolveDir: SOURCE, loader: "js" }, bundle: true, minify: true, format: "esm", target: "es2022", write: false });
 const profile = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
+let browser;
 const done = new Promise((resolve) => {
   const server = createServer((request, response) => {
     if (request.url === "/done") {
@@ -84,7 +84,6 @@ const done = new Promise((resolve) => {
       request.on("data", (part) => (body += part));
       request.on("end", () => {
         response.end();
-        server.close();
         resolve(JSON.parse(body));
       });
       return;
@@ -92,17 +91,19 @@ const done = new Promise((resolve) => {
     response.setHeader("content-type", request.url === "/page.js" ? "text/javascript" : "text/html");
     response.end(request.url === "/page.js" ? outputFiles[0].contents : '<!doctype html><script type="module" src="/page.js"></script>');
   }).listen(0, "127.0.0.1", () => {
-    const browser = spawn(CHROMIUM, ["--headless=new", "--no-sandbox", "--disable-gpu", `--user-data-dir=${profile}`, `http://localhost:${server.address().port}/`], { stdio: "ignore" });
-    server.on("close", () => browser.kill());
+    browser = spawn(CHROMIUM, ["--headless=new", "--no-sandbox", "--disable-gpu", `--user-data-dir=${profile}`, `http://localhost:${server.address().port}/`], { stdio: "ignore", detached: true });
   });
 });
-const late = setTimeout(() => {
+/** The browser's processes are a group of their own. */
+function end(code) {
+  process.kill(-browser.pid, "SIGKILL");
+  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  process.exit(code);
+}
+
+setTimeout(() => {
   console.error("The browser did not answer within two minutes.");
-  process.exit(1);
+  end(1);
 }, 120_000);
 console.log(JSON.stringify(await done));
-clearTimeout(late);
-setTimeout(() => {
-  rmSync(profile, { recursive: true, force: true });
-  process.exit(0);
-}, 500);
+end(0);

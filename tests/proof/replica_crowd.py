@@ -89,7 +89,7 @@ class Typist:
         inside = self.mark is not None and bool(self.mark.in_commit)
         os.kill(self.process, signal.SIGKILL)
         await self.ended.wait()
-        while is_running(self.process):     # the nursery takes it away
+        while is_running(self.process):     # noqa: ASYNC110 - the nursery takes it away, and tells nobody
             await asyncio.sleep(0.001)
         return inside
 
@@ -193,12 +193,15 @@ class Crowd:
     async def _nursery(self, within: tuple[str, ...]) -> subprocess.Popen[bytes]:
         found = self._nurseries.get(within)
         if found is None:
-            found = self._nurseries[within] = subprocess.Popen(
-                [*within, sys.executable, "-m", "tests.proof.replica_typist"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                env={name: value for name, value in environment(self.folder).items() if not name.startswith("HOLDFAST_")})
+            found = self._nurseries[within] = self._launch(within)
             assert found.stdout is not None
             assert await asyncio.to_thread(found.stdout.readline) == b"ready\n"
         return found
+
+    def _launch(self, within: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        plain = {name: value for name, value in environment(self.folder).items() if not name.startswith("HOLDFAST_")}
+        return subprocess.Popen([*within, sys.executable, "-m", "tests.proof.replica_typist"], cwd=ROOT, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, env=plain)
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.readline()

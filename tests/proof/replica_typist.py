@@ -215,7 +215,7 @@ def main() -> None:
                 finally:
                     sys.stdout.flush()
                     if code:
-                        sys.excepthook(*sys.exc_info())    # type: ignore[arg-type]
+                        sys.excepthook(*sys.exc_info())
                     os._exit(code)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.proof.replica_crowd import Crowd, Place, Typist, crowd, judge_server
-from tests.proof.replica_troubles import TROUBLES, Trouble
+from tests.proof.replica_troubles import TROUBLES, FileLimit, Trouble
 from tests.proof.replica_typist import NOBODY
 from tests.proof.replica_witness import tokens_of
 from tests.proof.test_kills import seed_of_run
@@ -44,13 +44,19 @@ async def into_memory(here: Crowd, trouble: Trouble, typist: Typist) -> None:
     await typist.until(lambda: any(number > aim and number in seat.walls for number in seat.risked), "it does not go on")
     await typist.rest()
     await here.host.start()
-    typed = {number for number in seat.risked if number in seat.walls}
+    await arrived(here, typist, {number for number in seat.risked if number in seat.walls})
+
+
+async def arrived(here: Crowd, typist: Typist, typed: set[int]) -> None:
+    """What the disk did not take is at the server all the same."""
+    assert typed
     for _ in range(500):
         body, _views = await here.wall_now()
-        if typed and typed <= {number for name, number in tokens_of(body) if name == seat.name}:
+        if typed <= {number for name, number in tokens_of(body) if name == typist.seat.name}:
             return
         await asyncio.sleep(0.02)
-    raise AssertionError(f"what is in memory alone is not sent: {typed}, {body}, {typist.facts}")
+    status = await typist.ask("status", "phrase")
+    raise AssertionError(f"what is in memory alone is not sent: {typed}, {status}, {body}")
 
 
 async def test_typing_goes_on_is_sent_at_once_and_is_kept_as_soon_as_the_disk_takes_writes_again(tmp_path: Path, trouble: Trouble) -> None:
@@ -90,6 +96,30 @@ async def killed_meanwhile(here: Crowd, trouble: Trouble, typist: Typist) -> Non
         here.raise_unless_shown(again)
         await again.kill()
     trouble.end(None)
+
+
+async def test_a_process_that_alone_cannot_write_goes_on_in_memory_beside_one_that_can(tmp_path: Path) -> None:
+    """Two on one file, and the one that does not send is not let write any more: its edits wait in its memory, on top of what the other
+    does, and are kept as soon as it may."""
+    trouble = FileLimit(tmp_path)
+    async with crowd(tmp_path, seed_of_run()) as here:
+        first = await here.start(here.seat("ada"), trouble.place)
+        await first.works(2)
+        second = await here.start(here.seat("bea"), trouble.place)
+        await second.works(2)
+        trouble.begin(second)
+        seat = second.seat
+        await second.until(lambda: len([number for number in seat.memory if number in seat.walls]) > 5, "nothing is in memory alone")
+        status = await second.ask("status", "phrase")
+        assert (status["status"], status["phrase"]) == ("error", LOST), status
+        await first.works(5)
+        trouble.end(second)
+        await second.until(lambda: not seat.memory, "what was in memory is not on the disk")
+        await here.level([first, second])
+        for typist in (first, second):
+            await typist.close()
+        await here.host.stop()
+        await judge_server(here.host.folder, here.wall, here.seats)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")

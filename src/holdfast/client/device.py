@@ -423,9 +423,10 @@ class Device:
             raise self.failure
 
     def mark_in_memory(self, rows: Iterable[OutboxRow]) -> None:
-        """These rows are sent although the disk could not take that down."""
+        """These rows are sent although the disk could not take that down; not those that another process made, which may still add to
+        them."""
         for row in rows:
-            if row.state == "unsent":
+            if row.state == "unsent" and (row.made.process == self.process or row.row == 0):
                 row.state, row.made = "sent", with_changes(row.made, device_id=self.device_id)
                 self.unsaved[row.mutation_id] = row
 

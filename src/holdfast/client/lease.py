@@ -24,8 +24,8 @@ class Lease:
         self.held = False
 
     def take(self) -> bool:
-        """Take or renew it; whether this process now holds it. Where the file cannot be written, whoever could have it, or has something
-        that is in its memory alone, sends: two do no harm."""
+        """Take or renew it; whether this process now holds it. Where the file cannot be written, whoever could have it sends: two do no
+        harm. Not who merely has something in its memory alone: what was sent is not made again on what the sender takes in meanwhile."""
         device = self._device
         now = device.runtime.now_ms()
         try:
@@ -38,7 +38,7 @@ class Lease:
                 device.store.put_meta({"lease": lease})
             device.meta["lease"] = lease
         except WorldError:
-            self.held = bool(device.unwritten) or not self._is_taken(now)
+            self.held = not self._is_taken(now)
             return self.held
         self.held = True
         return True

@@ -82,6 +82,10 @@ class Sending:
             return False
         if not self._mark(rows):
             return True
+        if self.device.failure is not None:
+            rows, bodies = self._sure(rows, bodies)
+            if not rows:
+                return False
         try:
             reply = await push(bodies)
         except (NotSignedIn, Forbidden):
@@ -111,6 +115,17 @@ class Sending:
             self.device.failure = error
             self.device.mark_in_memory(rows)
             return True
+
+    def _sure(self, rows: Sequence[OutboxRow], bodies: Sequence[bytes]) -> tuple[list[OutboxRow], list[bytes]]:
+        """Without what could not be marked and is another process's: that one may still add to it."""
+        pairs: list[tuple[OutboxRow, bytes]] = []
+        stopped = set()
+        for row, body in zip(rows, bodies, strict=True):
+            if row.state == "unsent":
+                stopped.add(row.key)
+            elif row.key not in stopped:
+                pairs.append((row, body))
+        return [row for row, _ in pairs], [body for _, body in pairs]
 
     def _take(self, reply: PushReply) -> None:
         self.failures, self.cause, self.retry_at = 0, None, 0.0

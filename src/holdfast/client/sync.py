@@ -291,12 +291,15 @@ class Sync:
 
     async def _keep_lease(self) -> None:
         while True:
-            held = self._lease.held
-            if self._lease.take() is not held:
-                self.tell(Event.LEASE_LOST if held else Event.LEASE_TAKEN)
+            self._renew_lease()
             if not self._lease.held and not self.device.person.is_known:
                 await self._recognise_quietly()
             await self.device.runtime.sleep(self.settings.lease_seconds / 3)
+
+    def _renew_lease(self) -> None:
+        held = self._lease.held
+        if self._lease.take() is not held:
+            self.tell(Event.LEASE_LOST if held else Event.LEASE_TAKEN)
 
     async def _recognise_quietly(self) -> None:
         """Another process sends; whether this one's person may look on is asked all the same, and again later if nobody answers."""

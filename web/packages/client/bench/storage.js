@@ -96,9 +96,11 @@ const done = new Promise((resolve) => {
 });
 /** The browser's processes are a group of their own. */
 function end(code) {
+  browser.on("exit", () => {
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    process.exit(code);
+  });
   process.kill(-browser.pid, "SIGKILL");
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-  process.exit(code);
 }
 
 setTimeout(() => {

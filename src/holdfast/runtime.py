@@ -114,7 +114,11 @@ class RealRuntime:
         return task
 
     async def blocking(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+        try:
+            running = asyncio.get_running_loop().run_in_executor(None, work)
+        except RuntimeError:        # the program is ending, and no thread starts any more
+            return work()
+        return await running
 
     def sqlite_vfs(self) -> str | None:
         return None

@@ -141,6 +141,33 @@ def test_the_small_door_blocks_too(tmp_path: Path) -> None:
         assert saver.load("nothing").kind == "not_found"
 
 
+FORGETFUL = '''
+from contextlib import ExitStack
+from holdfast import open_store_blocking
+from holdfast.client import FileBackend, open_replica_blocking, open_saver_blocking
+from tests.cli.notes import Note
+
+stack = ExitStack()
+store = stack.enter_context(open_store_blocking("data", records=[Note]))
+store.member("acme", "ada@example.org").create(Note(title="at the server"))
+saver = stack.enter_context(open_saver_blocking(FileBackend("projects"), debounce_seconds=60))
+saver.schedule_auto_save("roof", {"title": "Roof"})
+replica = stack.enter_context(open_replica_blocking("a.replica", "http://127.0.0.1:9", token="x", records=[Note]))
+watched = replica.autosave(replica.create(Note(title="before")))
+watched.record.title = "assigned at the last moment"
+print("done")
+'''
+
+
+def test_a_program_that_never_closes_ends_all_the_same_and_loses_nothing(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", FORGETFUL], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                          check=False, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    assert (tmp_path / "projects" / "roof.json").read_text() == '{"title":"Roof"}'
+    with open_replica_blocking(tmp_path / "a.replica", records=[Note]) as replica:
+        assert [note.title for note in replica.list(Note)] == ["assigned at the last moment"]
+
+
 # -- types -------------------------------------------------------------------------------------------------------------------
 
 PROGRAM = '''

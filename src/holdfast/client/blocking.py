@@ -82,13 +82,9 @@ def open_replica_blocking(
 ) -> Iterator[BlockingReplica]:
     """As `open_replica`, with the same options and errors; every method is called without `await`."""
     with _looping() as thread:
-        opened = open_replica(path, url, records=records, token=token, tenant=tenant, transport=transport, runtime=runtime,
-                              settings=settings)
-        replica = thread.call(opened.__aenter__)
-        try:
-            yield cast(BlockingReplica, Bridged(replica, thread))
-        finally:
-            thread.call(lambda: opened.__aexit__(None, None, None))
+        replica = thread.enter(open_replica(path, url, records=records, token=token, tenant=tenant, transport=transport, runtime=runtime,
+                                            settings=settings))
+        yield cast(BlockingReplica, Bridged(replica, thread))
 
 
 @contextmanager
@@ -99,12 +95,9 @@ def open_saver_blocking(
 ) -> Iterator[BlockingSaver]:
     """The small door (`AutoSaver`) for code that blocks. What is scheduled is saved behind, and at the end of the block."""
     with _looping() as thread:
-        saver = AutoSaver(backend, validate=validate, debounce_seconds=debounce_seconds, on_start=on_start, on_success=on_success,
-                          on_failure=on_failure, on_retry=on_retry, runtime=runtime)
-        try:
-            yield cast(BlockingSaver, Bridged(saver, thread))
-        finally:
-            thread.call(lambda: saver.__aexit__(None, None, None))
+        saver = thread.enter(AutoSaver(backend, validate=validate, debounce_seconds=debounce_seconds, on_start=on_start,
+                                       on_success=on_success, on_failure=on_failure, on_retry=on_retry, runtime=runtime))
+        yield cast(BlockingSaver, Bridged(saver, thread))
 
 
 @contextmanager

@@ -11,11 +11,12 @@ Any number of threads may call. At the end the loop is closed and its thread is 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, cast
 
 from holdfast.core.errors import StateError
@@ -36,17 +37,21 @@ CROSSED = (MemberSession, Accounts, FeedSubscription)
 
 
 class LoopThread:
-    """An event loop that runs in a thread until `stop`."""
+    """An event loop that runs in a thread until `stop`, or until the program ends: what was entered is left in order also where nobody
+    closes it (a notebook, a page that is served for ever)."""
 
     def __init__(self) -> None:
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
+        self._is_ending = False
+        self._entered: list[AbstractAsyncContextManager[Any]] = []
         self._thread = threading.Thread(target=self._run, name="holdfast", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
         self._ready.wait()
+        atexit.register(self.stop)
 
     def _run(self) -> None:
         with asyncio.Runner() as runner:
@@ -65,7 +70,7 @@ class LoopThread:
     def call(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """The result of a coroutine, made and run over there. Raises StateError after the end, and in a listener, which would wait for
         itself."""
-        if self._loop is None or self._stopped is None or self._loop.is_closed():
+        if self._loop is None or self._is_ending:
             raise StateError("It is closed.", hint="Open it again.")
         if self.is_here:
             raise StateError("A listener may not wait for what its own thread has to do.",
@@ -76,10 +81,33 @@ class LoopThread:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 
+    def enter(self, manager: AbstractAsyncContextManager[Any]) -> Any:
+        """Enter it over there; `stop` leaves it."""
+        found = self.call(manager.__aenter__)
+        self._entered.append(manager)
+        return found
+
     def stop(self) -> None:
-        if self._loop is not None and self._stopped is not None:
-            self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
+        """Leave what was entered, and end the thread. Raises what leaving raises. In a listener, and where a collector of garbage calls it
+        over there, it only begins."""
+        atexit.unregister(self.stop)
+        if self._is_ending or self._loop is None:
+            return
+        self._is_ending = True
+        ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        if not self.is_here:
+            try:
+                ending.result()
+            finally:
+                self._thread.join()
+
+    async def _end(self) -> None:
+        assert self._stopped is not None
+        try:
+            while self._entered:
+                await self._entered.pop().__aexit__(None, None, None)
+        finally:
+            self._stopped.set()
 
 
 class Blocking:
@@ -140,12 +168,8 @@ def open_store_blocking(
     thread = LoopThread()
     thread.start()
     try:
-        opened = open_store(path, records=records, apps=apps, limits=limits, runtime=runtime, mode=mode, master_keys=master_keys,
-                            listen=listen)
-        store = thread.call(opened.__aenter__)
-        try:
-            yield cast(BlockingStore, Blocking(store, thread))
-        finally:
-            thread.call(lambda: opened.__aexit__(None, None, None))
+        store = thread.enter(open_store(path, records=records, apps=apps, limits=limits, runtime=runtime, mode=mode,
+                                        master_keys=master_keys, listen=listen))
+        yield cast(BlockingStore, Blocking(store, thread))
     finally:
         thread.stop()

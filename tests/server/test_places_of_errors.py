@@ -78,6 +78,11 @@ async def test_a_change_without_fields_names_them(caller: Caller) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "/fields"), answer.text
 
 
+async def test_a_cursor_that_is_none_says_so(caller: Caller) -> None:
+    answer = await caller.client.get("/v1/pull", params={"cursor": "yesterday"})
+    assert (answer.status_code, answer.json()["field"], answer.json()["detail"]) == (400, "cursor", "The cursor is no position.")
+
+
 @pytest.mark.parametrize("path", ["/v1/schema", "/openapi.json", "/v1/me", "/v1/snapshot", "/v1/nowhere"])
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
 async def test_an_answer_says_once_that_it_varies_by_encoding(caller: Caller, path: str, encoding: str) -> None:

@@ -33,5 +33,5 @@ def parse(text: str) -> tuple[int, str]:
     """(seq, first 8 hex digits of the digest). Raises Malformed."""
     found = _POSITION.fullmatch(text)
     if found is None or int(found[1]) > SEQ_MAX:
-        raise Malformed("This is no position", hint="Send back a position as it was received, or null for none.")
+        raise Malformed("This is no position.", hint="Send back a position as it was received, or null for none.")
     return int(found[1]), found[2]

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from holdfast.core.errors import InvalidValue, LimitExceeded, NotFound
+from holdfast.core import position
+from holdfast.core.errors import InvalidValue, LimitExceeded, Malformed, NotFound
 from holdfast.core.identity import is_id
 from holdfast.core.messages import PullReply
 from holdfast.server import forms
@@ -24,11 +25,22 @@ encode_pull = _encoder.encode
 
 async def pull(call: Call) -> Answer:
     values = call.values
-    reply = await call.store.pull(call.caller, cursor=values["cursor"] or None,
+    reply = await call.store.pull(call.caller, cursor=cursor_of(values["cursor"]),
                                   limit=min(values["limit"], call.store.schema.limits.pull_entries_max),
                                   collections=known_collections(call.store.schema.collections, values["collections"]),
                                   device_id=device_of(values["device_id"]), contracts=read_contracts(values["contracts"]))
     return Answer(body=reply)
+
+
+def cursor_of(given: str | None) -> str | None:
+    """The cursor, if it is one; none is the start. Raises Malformed."""
+    if not given:
+        return None
+    try:
+        position.parse(given)
+    except Malformed as error:
+        raise Malformed("The cursor is no position.", field="cursor", hint=error.hint) from None
+    return given
 
 
 async def snapshot(call: Call) -> Answer:

@@ -4,6 +4,7 @@ what the server has, and its context row is the server's own. Defends P2 (once),
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from holdfast.core.facts import Context
 from holdfast.core.messages import Change
 from holdfast.core.ops import CreateOp, Op, SpliceOp
 from holdfast.core.rebase import Ground, Pending, Step, came_back, entry_of, follow, show, showing, without
-from holdfast.core.schema import Schema
+from holdfast.core.schema import Field, Kind, Schema
 from holdfast.core.waiting import shape
 from holdfast.engine.views import change_of
 from tests.core.ledger import RECORD
@@ -161,6 +162,19 @@ def test_a_view_shows_ones_own_typing_over_what_was_pulled_meanwhile() -> None:
     shown = show(Ground(row, [theirs]), [mine], "D", "d", SHOWING, 0)
     assert shown.row is not None and shown.row.fields["notes"] == "bc!d"
     assert shown.row.last == 5, "the position of a view is that of the record as pulled"
+
+
+def test_typing_into_one_text_is_shown_while_typing_into_another_one_is_held() -> None:
+    texts = {"notes": Field(name="notes", kind=Kind.TEXT, default=""), "other": Field(name="other", kind=Kind.TEXT, default="")}
+    pages = replace(COLLECTION, fields=texts)
+    row = Row(collection=pages.name, id=RECORD, fields={"notes": "", "other": ""}, last=1, rev=1)
+    typed = {path: Pending(Mutation(mutation_id=path, collection=pages.name, record_id=RECORD, ops=[SpliceOp(path, [(0, 0, "typed")])]), 1, 2)
+             for path in ("/notes", "/other")}
+    held = Change(position="2.00000000", seq=2, collection=pages.name, record_id=RECORD, rev=1, ops=[], actor_id="d", device_id="D",
+                  mutation_id="/notes", committed_at="", outcome="held")
+    context = came_back(Ground(row), typed["/notes"], held, "D", pages)
+    shown = show(Ground(row, [], context), [typed["/other"]], "D", "d", showing(Schema(collections={pages.name: pages})), 0)
+    assert shown.row is not None and shown.row.fields == {"notes": "", "other": "typed"}
 
 
 def test_a_value_the_rules_would_refuse_is_shown_until_the_server_has_spoken() -> None:

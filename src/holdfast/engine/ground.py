@@ -9,7 +9,7 @@ it seals the entry into the digest chain and makes its views the state that the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -18,7 +18,7 @@ from holdfast.core.access import Actor, All
 from holdfast.core.entry import Entry, Item, Row
 from holdfast.core.facts import Context, Decision, Key, UniqueKey
 from holdfast.core.schema import Collection, Schema
-from holdfast.engine.memory import Memory
+from holdfast.engine.memory import Memory, Place
 from holdfast.engine.secrecy import Secrecy
 from holdfast.engine.traits import Traits
 from holdfast.model.builtin import MEMBERS, OWNER
@@ -29,6 +29,14 @@ __all__ = ["MEMBERS", "Adopted", "DeviceKey", "Ground", "Last", "is_pseudo"]
 OWNERS_PAGE = 500
 DeviceKey = tuple[str, str, str]
 """(device, collection, record id)"""
+
+
+@runtime_checkable
+class Rewriting(Protocol):
+    """A batch that can write a row again which it has not read: all it must know of it is what it gave away before."""
+
+    def indexed(self, place: Place) -> Any | None: ...
+    def note_indexed(self, place: Place, values: Any) -> None: ...
 
 
 class Last(NamedTuple):
@@ -68,6 +76,9 @@ class Ground:
         self.secrecy = secrecy
         self.memory = memory
         self.now = now
+        self.passing: set[Key] = set()      # records that are not likely to be saved again soon
+        self._standing = memory.rows.at(head)
+        self._rewriting = batch if isinstance(batch, Rewriting) else None
         self.rows: dict[Key, Row | None] = {}
         self.known: dict[tuple[str, str], Entry | None] = {}
         self.lasts: dict[DeviceKey, Last | None] = {}
@@ -91,11 +102,23 @@ class Ground:
 
     async def load_rows(self, keys: Iterable[Key]) -> None:
         missing = [key for key in dict.fromkeys(keys) if key not in self.rows and key[0] in self.schema.collections]
+        if self._rewriting is not None:
+            missing = [key for key in missing if key in self.passing or not self._recall(key, self._rewriting)]
         if missing:
             found = await self.batch.rows(self.tenant_id, missing)
             for key in missing:
                 row = found.get(key)
                 self.rows[key] = None if row is None else self.secrecy.open_row(row)
+
+    def _recall(self, key: Key, rewriting: Rewriting) -> bool:
+        """Whether the record is remembered as it stands; then it need not be read."""
+        place = (self.tenant_id, *key)
+        held = self.memory.rows.get(self._standing, place)
+        if held is None:
+            return False
+        self.rows[key] = held.row
+        rewriting.note_indexed(place, held.indexed)
+        return True
 
     async def load_known(self, ids: Iterable[tuple[str, str]]) -> None:
         missing = [one for one in dict.fromkeys(ids) if one not in self.known]
@@ -387,6 +410,8 @@ class Ground:
     def remember(self) -> None:
         """All this is committed: what the next batches will ask for goes into the writer's memory."""
         memory, tenant_id = self.memory, self.tenant_id
+        if self._rewriting is not None:
+            self._remember_rows(self._rewriting)
         for entry in self._entries:
             memory.note_prefix(tenant_id, entry.seq, entry.digest[:8])
         for device_id, device in self.devices.items():
@@ -395,6 +420,21 @@ class Ground:
             memory.items_open.put(tenant_id, True)
         elif self._closed_items:
             memory.items_open.drop(tenant_id)
+
+    def _remember_rows(self, rewriting: Rewriting) -> None:
+        """As they stand now. Those with sensitive fields stay out: their values are plain here, and are so for no longer than a batch."""
+        remembered, standing = self.memory.rows, self._standing
+        hidden = {name for name in {key[0] for key in self.rows} if self.secrecy.hides(name)}
+        for key, row in self.rows.items():
+            place = (self.tenant_id, *key)
+            if row is None or key[0] in hidden or (key in self.passing and place not in remembered):
+                continue
+            indexed = rewriting.indexed(place)
+            if indexed is None:
+                remembered.drop(place)
+            else:
+                remembered.put(standing, place, row, indexed)
+        standing.seq, standing.digest = self.seq, self.digest
 
     @property
     def sealed(self) -> Sequence[Entry]:

@@ -37,6 +37,8 @@ log = logging.getLogger("holdfast.engine")
 
 SALT_BYTES = 16
 BACKED_UP = "backed_up_seq"
+LONG_PUSH = 8
+"""Mutations from which on a push tells of a device that comes back, not of somebody who types: what it saves upon is not kept in mind."""
 
 
 def refused(mutation_id: str, problem: Problem) -> Result:
@@ -59,6 +61,9 @@ class Judge:
         """Load what the works' mutations will ask for, in a few statements for all of them."""
         ground = self.ground
         pushed = [(device_id, mutation) for work in works for device_id, mutation in _mutations_of(work)]
+        for work in works:
+            if isinstance(work, PushWork) and len(work.mutations) >= LONG_PUSH:
+                ground.passing.update([(mutation.collection, mutation.record_id) for mutation in work.mutations])
         await ground.load_rows([*((MEMBERS, work.who.actor_id) for work in works),
                                 *((mutation.collection, mutation.record_id) for _, mutation in pushed)])
         self._salts_at_once = max(1, len(pushed))

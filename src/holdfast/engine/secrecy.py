@@ -53,6 +53,10 @@ class Secrecy:
         self._hashed_by_key = frozenset(name for name,
                                         one in schema.collections.items() if sensitive_names(one)) if cipher is not None else frozenset()
 
+    def hides(self, collection: str) -> bool:
+        """Whether records of the collection have sensitive fields."""
+        return collection in self._hashed_by_key
+
     def open_row(self, row: Row) -> Row:
         if self._cipher is not None:
             row = self._sealing.open_row(self._cipher, row)

@@ -73,6 +73,14 @@ class SqliteBatch(SqliteReader):
 
     # -- what is remembered ---------------------------------------------------------------------------------------------
 
+    def indexed(self, place: tuple[str, str, str]) -> tuple[Any, ...] | None:
+        """What of a row (tenant, collection, id) stands in indexes, as this batch has read, written or been told."""
+        return self._indexed.get(place)
+
+    def note_indexed(self, place: tuple[str, str, str], values: tuple[Any, ...]) -> None:
+        """What `indexed` of an earlier batch said, if nothing was written since: then the row need not be read to be written again."""
+        self._indexed[place] = values
+
     def note_raw(self, tenant: str, collection: str, raw: tuple[Any, ...]) -> None:
         self._indexed[tenant, collection, raw[0]] = self.codecs[collection].indexed(raw)
 

@@ -168,8 +168,8 @@ def test_typing_into_one_text_is_shown_while_typing_into_another_one_is_held() -
     texts = {"notes": Field(name="notes", kind=Kind.TEXT, default=""), "other": Field(name="other", kind=Kind.TEXT, default="")}
     pages = replace(COLLECTION, fields=texts)
     row = Row(collection=pages.name, id=RECORD, fields={"notes": "", "other": ""}, last=1, rev=1)
-    typed = {path: Pending(Mutation(mutation_id=path, collection=pages.name, record_id=RECORD, ops=[SpliceOp(path, [(0, 0, "typed")])]), 1, 2)
-             for path in ("/notes", "/other")}
+    typed = {path: Pending(Mutation(mutation_id=path, collection=pages.name, record_id=RECORD,
+                                    ops=[SpliceOp(path, [(0, 0, "typed")])]), 1, 2) for path in ("/notes", "/other")}
     held = Change(position="2.00000000", seq=2, collection=pages.name, record_id=RECORD, rev=1, ops=[], actor_id="d", device_id="D",
                   mutation_id="/notes", committed_at="", outcome="held")
     context = came_back(Ground(row), typed["/notes"], held, "D", pages)

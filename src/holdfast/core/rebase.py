@@ -239,7 +239,7 @@ def came_back(ground: Ground, sent: Pending, change: Change, device_id: str, col
             continue
         for op in sent.mutation.ops:
             own = change_of([op], name, default)
-            if own and any(op is one for one in held):
+            if any(op is one for one in held if one.path == f"/{name}"):
                 waiting = taken_back(waiting, own, device_id, change.seq)
             elif own:
                 waiting = pass_over(waiting, own, device_id)[0]

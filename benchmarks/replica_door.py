@@ -41,7 +41,7 @@ class Section(BaseModel):
 
 
 class Project(BaseModel):
-    """What a person works at for some weeks: some 60 kB of JSON."""
+    """What a person works at for some weeks: some 66 kB of JSON."""
 
     name: str
     client: dict[str, str]

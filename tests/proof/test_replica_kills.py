@@ -99,7 +99,7 @@ async def new_wall(here: Crowd, others: list[Typist], seat: Seat, place: Place) 
 
 
 async def test_what_the_replica_called_kept_survives_kills_of_its_process_and_of_its_server(tmp_path: Path) -> None:
-    await kill_again_and_again(tmp_path, 12, seed_of_run())
+    await kill_again_and_again(tmp_path, 10, seed_of_run())
 
 
 @pytest.mark.soak

@@ -9,11 +9,11 @@ null, arrays, objects. How each kind is represented as JSON, in the row, in ops 
 | integer   | whole number                                 | set, unset                        | INTEGER / bigint                 |
 | number    | finite float (1.0 is the same value as 1)    | set, unset                        | REAL / double precision          |
 | boolean   | true / false                                 | set, unset                        | INTEGER / boolean                |
-| date      | "2026-11-20"                                 | set, unset                        | TEXT / date                      |
-| datetime  | "2026-11-20T13:58:00.000Z" (UTC, ms)         | set, unset                        | TEXT / timestamptz               |
-| choice    | one of `choices`                             | set, unset                        | TEXT / text + CHECK              |
-| uuid      | "0190…" canonical lower case                 | set, unset                        | TEXT / uuid                      |
-| ref       | the id of a record of collection `ref`       | set, unset                        | TEXT / uuid                      |
+| date      | "2026-11-20"                                 | set, unset                        | TEXT / text                      |
+| datetime  | "2026-11-20T13:58:00.000Z" (UTC, ms)         | set, unset                        | TEXT / text                      |
+| choice    | one of `choices`                             | set, unset                        | TEXT / text                      |
+| uuid      | "0190…" canonical lower case                 | set, unset                        | TEXT / text                      |
+| ref       | the id of a record of collection `ref`       | set, unset                        | TEXT / text                      |
 | money     | "12.34" (exact, `scale` digits, minor units in SQL) | set, unset                 | INTEGER / bigint                 |
 | json      | any value                                    | set, unset, also at places inside | TEXT / jsonb                     |
 | text      | "…", never null                              | splice (a `set` becomes a splice) | TEXT / text                      |

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import httpx
 import msgspec
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from holdfast.core.errors import HoldfastError
 from holdfast.runtime import RealRuntime
@@ -38,8 +40,9 @@ async def answered(driver: ReplicaDriver, raw: str | bytes) -> bytes:
 
 async def page_by_socket(url: str, driver: ReplicaDriver) -> None:
     async with connect(f"ws{url.removeprefix('http')}/suite/driver", proxy=None, max_size=None) as connection:
-        async for message in connection:
-            await connection.send((await answered(driver, message)).decode())
+        with contextlib.suppress(ConnectionClosed):         # the suite has ended
+            async for message in connection:
+                await connection.send((await answered(driver, message)).decode())
 
 
 async def page_by_polling(url: str, driver: ReplicaDriver) -> None:
@@ -92,3 +95,32 @@ async def test_a_call_that_is_none_is_answered_with_the_calls_there_are(tmp_path
     assert answer["id"] == 1 and answer["error"]["code"] == "malformed"
     answer = msgspec.json.decode(await answered(driver, b'{"id":2,"call":"status","arguments":{"window":"a"}}'))
     assert answer["error"] == {"code": "state", "detail": "No window a is open."}
+
+
+async def test_the_program_runs_a_case_against_a_page_and_ends_with_its_outcome(tmp_path: Path) -> None:
+    """As a browser's test does it: start the program, load the page at its address, read what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "holdfast.testing.devices", "--json", "--case", "closing sends", "--vectors", str(VECTORS),
+        stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    first = msgspec.json.decode(await process.stdout.readline())
+    assert first["cases"] == len(CASES)
+    driving = asyncio.get_running_loop().create_task(
+        page_by_socket(first["address"], ReplicaDriver(tmp_path, RealRuntime(), url=first["address"])))
+    said = [msgspec.json.decode(line) async for line in process.stdout]
+    assert await process.wait() == 0
+    assert [(one["name"], one["held"]) for one in said] == [("closing sends what is unsent", True)]
+    driving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await driving
+
+
+async def test_the_program_lists_its_cases_and_does_not_wait_for_ever_for_a_page() -> None:
+    listed = await asyncio.create_subprocess_exec(sys.executable, "-m", "holdfast.testing.devices", "--json", "--list",
+                                                  stdout=asyncio.subprocess.PIPE)
+    lines = (await listed.communicate())[0].splitlines()
+    assert listed.returncode == 0 and [msgspec.json.decode(one)["case"] for one in lines] == [one.name for one in CASES]
+    alone = await asyncio.create_subprocess_exec(sys.executable, "-m", "holdfast.testing.devices", "--json", "--wait", "0.2",
+                                                 stdout=asyncio.subprocess.PIPE)
+    said = (await alone.communicate())[0].splitlines()
+    assert alone.returncode == 2 and msgspec.json.decode(said[-1]) == {"error": "no page came within 0.2 s"}

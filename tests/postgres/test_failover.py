@@ -4,6 +4,7 @@ itself and nothing that was acknowledged is lost (P1 Kept, P2 Once)."""
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 import asyncpg
@@ -16,7 +17,7 @@ from holdfast.runtime import RealRuntime
 from holdfast.storage.postgres.names import APP_ROLE
 from holdfast.testing.postgres import PostgresServer
 from tests.engine.on_postgres import MASTER_KEYS
-from tests.postgres.test_failures import RECORDS, entries, record, save_many
+from tests.postgres.test_failures import RECORDS, come_to, entries, record, save_many
 
 
 @pytest.fixture
@@ -56,9 +57,9 @@ async def test_a_standby_that_takes_over_has_all_that_was_acknowledged(pair: tup
                "&target_session_attrs=read-write")
     async with open_store(address, records=RECORDS, master_keys=MASTER_KEYS) as store:
         ann = await store.member("acme", "ann@example.org", roles={"owner"})
-        saving = asyncio.create_task(save_many(store, ann, 4, 40))
-        await asyncio.sleep(0.4)
-        assert not saving.done()
+        found: Counter[str] = Counter()
+        saving = asyncio.create_task(save_many(store, ann, 4, 40, found=found))
+        await come_to(found, 50)
         await asyncio.to_thread(primary.stop, "immediate")
         await asyncio.sleep(0.5)
         await asyncio.to_thread(standby.promote)

@@ -45,10 +45,11 @@ def record(at: int) -> str:
     return f"00000000-0000-7000-8000-{at:012d}"
 
 
-async def save_many(store: Store, member: MemberSession, devices: int, turns: int, line: str = "") -> Counter[str]:
-    """Several devices create records, one after another; how often each outcome came. `line`: tells one call's devices and records from
-    another's."""
-    found: Counter[str] = Counter()
+async def save_many(store: Store, member: MemberSession, devices: int, turns: int, line: str = "",
+                    found: Counter[str] | None = None) -> Counter[str]:
+    """Several devices create records, one after another; how often each outcome came, counted in `found` as they come. `line`: tells one
+    call's devices and records from another's."""
+    found = Counter() if found is None else found
 
     async def work(at: int) -> None:
         device = Device(store, member, f"device-{line}{at}")
@@ -58,6 +59,15 @@ async def save_many(store: Store, member: MemberSession, devices: int, turns: in
 
     await asyncio.gather(*(work(at) for at in range(1, devices + 1)))
     return found
+
+
+async def come_to(found: Counter[str], count: int) -> None:
+    """Wait until so many saves are acknowledged."""
+    for _ in range(6_000):
+        if found.total() >= count:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"no more than {found} were acknowledged")
 
 
 async def entries(store: Store) -> list[str]:
@@ -151,10 +161,10 @@ async def test_a_database_that_crashes_and_comes_back_has_all_that_was_acknowled
     await migrate_database(own_server.url("crash"), Declarations.of(RECORDS, (), None), RealRuntime(), MASTER_KEYS)
     async with open_store(own_server.url("crash", APP_ROLE), records=RECORDS, master_keys=MASTER_KEYS) as store:
         ann = await store.member("acme", "ann@example.org", roles={"owner"})
-        saving = asyncio.create_task(save_many(store, ann, 4, 40))
-        for _ in range(2):
-            await asyncio.sleep(0.3)
-            assert not saving.done()
+        found: Counter[str] = Counter()
+        saving = asyncio.create_task(save_many(store, ann, 4, 40, found=found))
+        for acknowledged in (30, 90):
+            await come_to(found, acknowledged)
             await asyncio.to_thread(own_server.stop, "immediate")
             await asyncio.to_thread(own_server.start)
         assert (await saving) == {"applied": 160}

@@ -190,7 +190,8 @@ class Simulation:
         elif what == "power":
             await self._cut_power(device)
         elif what in ("disk", "full"):
-            machine = rng.choice([self.server, *self.devices])
+            # two programs that send from their memory, apart from each other, are beyond this simulation: docs/internals/simulation.md
+            machine = rng.choice([self.server, *(one for one in self.devices if len(one.tabs) == 1)])
             if machine.is_spoiled:
                 machine.mend()
             else:

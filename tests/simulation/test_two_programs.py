@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.client import Replica
+from holdfast.testing.disk import SimulatedDisk
+from holdfast.testing.virtual import VirtualRuntime
 from tests.client.test_named_failures import told
 from tests.client.world import QUICK, Note, World
 
@@ -69,5 +71,39 @@ def test_the_program_that_sends_may_end_at_any_moment(tmp_path: Path) -> None:
                 assert two.get(Note, note.id).views == number
                 assert await two.synced(), "the other one sends it"
             assert two.get(Note, note.id).views == 5
+
+    told(tmp_path, story)
+
+
+def test_what_two_programs_type_while_the_disk_takes_nothing_meets_when_it_does(tmp_path: Path) -> None:
+    """Each has its own work in memory alone; the second to write makes it again on what the first wrote, and deletes what it deleted."""
+
+    async def story(here: World) -> None:
+        (tmp_path / "device").mkdir()
+        disk = SimulatedDisk(tmp_path / "device", random.Random(1))
+        runtime = VirtualRuntime(2)
+        runtime.vfs = disk.name
+        async with (here.replica("device/a", settings=shared(), runtime=runtime) as one,
+                    here.replica("device/a", settings=shared(), runtime=runtime) as two):
+            note = one.create(Note(title="shared", body="0123456789"))
+            assert await one.synced() and await two.synced()
+            one.go_offline()
+            two.go_offline()
+            await here.runtime.sleep(1)
+            disk.capacity_bytes = disk.used_bytes()
+            first, second = one.text(note, "body"), two.text(note, "body")
+            first.splice(0, 2, "ab")
+            second.splice(8, 2, "yz")
+            assert (first.text, second.text) == ("ab23456789", "01234567yz")
+            disk.capacity_bytes = None
+            one.change(one.get(Note, note.id), views=1)
+            two.change(two.get(Note, note.id), views=2)
+            assert one.get(Note, note.id).body == two.get(Note, note.id).body == "ab234567yz"
+            one.go_online()
+            two.go_online()
+            assert await one.synced() and await two.synced()
+            assert one.get(Note, note.id).body == two.get(Note, note.id).body == "ab234567yz"
+            assert not one.refused() and not two.refused()
+        disk.unregister()
 
     told(tmp_path, story)

@@ -1,1 +1,1 @@
-"""What Holdfast ships for testing what is built on it: disks and networks that fail, and the conformance suites of storage and of devices."""
+"""What Holdfast ships for testing what is built on it: disks and networks that fail, the conformance suites of storage and of devices."""

@@ -124,18 +124,25 @@ class _Page:
                 self.finish(mine, change.seq, change.outcome or "applied", change.inbox_id, now)
             return
         after, undo = followed
-        self._keep(change, undo, row, after, collection, mine, now)
+        is_known = mine is None and self._came_back_before(change)
+        if not is_known:
+            self._keep(change, undo, row, after, collection, mine, now)
         if mine is not None and standing is not None:
             standing.context = came_back(Ground(row, standing.since, standing.context), as_sent(mine), change,
                                          mine.made.device_id or self.device.device_id, collection)
             self.contexts.add(key)
             self.finish(mine, change.seq, change.outcome or "applied", change.inbox_id, now)
             standing.lane = [one for one in standing.lane if one is not mine]
-        elif standing is not None:
+        elif standing is not None and not is_known:
             standing.since.append(entry_of(change, undo))
         self.rows[key] = after
         self.changed.add(key)
         self.stamp = max(self.stamp, after.stamp)
+
+    def _came_back_before(self, change: Change) -> bool:
+        """An own entry that left the outbox long ago: a record that was forgotten comes again with all of its entries. It is kept as what
+        it was; to own work it is no rival."""
+        return change.device_id in self.device.ids and self.device.store.receipt(change.mutation_id) is not None
 
     def _keep(self, change: Change, undo: list[Op], row: Row | None, after: Row, collection: Collection, mine: OutboxRow | None,
               now: int) -> None:

@@ -120,9 +120,11 @@ class Sending:
         """Without what could not be marked and is another process's: that one may still add to it."""
         pairs: list[tuple[OutboxRow, bytes]] = []
         stopped = set()
+        again_at = self.device.runtime.monotonic() + self.settings.disk_retry_seconds
         for row, body in zip(rows, bodies, strict=True):
             if row.state == "unsent":
                 stopped.add(row.key)
+                self.lanes.waits_until[row.key] = again_at
             elif row.key not in stopped:
                 pairs.append((row, body))
         return [row for row, _ in pairs], [body for _, body in pairs]

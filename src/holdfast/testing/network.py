@@ -53,14 +53,14 @@ class SimulatedNetwork:
     def __init__(self, rng: random.Random, runtime: Runtime) -> None:
         self.rng = rng
         self.generation = 0
-        self._runtime = runtime
+        self.runtime = runtime
         self._inner: AsgiTransport | None = None
         self._watchers: list[Watcher] = []
 
     def host(self, app: App | None) -> None:
         """From now on this application answers; None: nobody does. What the one before it still says is lost."""
         self.generation += 1
-        self._inner = None if app is None else AsgiTransport(app, runtime=self._runtime)
+        self._inner = None if app is None else AsgiTransport(app, runtime=self.runtime)
 
     def watch(self, watcher: Watcher) -> None:
         self._watchers.append(watcher)
@@ -92,10 +92,10 @@ class SimulatedNetwork:
 
     def carry_later(self, link: str, request: Request) -> None:
         """A copy of the request arrives some time; nobody waits for the answer."""
-        self._runtime.spawn(self._carry_late(link, request), name="a late request")
+        self.runtime.spawn(self._carry_late(link, request), name="a late request")
 
     async def _carry_late(self, link: str, request: Request) -> None:
-        await asyncio.sleep(self.rng.random() * LATE_SECONDS_MAX)
+        await self.runtime.sleep(self.rng.random() * LATE_SECONDS_MAX)
         try:
             await self.carry(link, request, LATE_SECONDS_MAX)
         except Unreachable:
@@ -121,7 +121,7 @@ class SimulatedLink:
     async def travel(self) -> None:
         """The time a message takes."""
         if self.hits(self.weather.delayed):
-            await asyncio.sleep(self.network.rng.random() * self.weather.delay_seconds_max)
+            await self.network.runtime.sleep(self.network.rng.random() * self.weather.delay_seconds_max)
 
     @property
     def is_cut(self) -> bool:
@@ -138,7 +138,7 @@ class SimulatedLink:
         if self.hits(self.weather.lost):
             if self.hits(0.5):
                 network.carry_later(self.name, request)
-            await asyncio.sleep(min(seconds_max, network.rng.random()))
+            await network.runtime.sleep(min(seconds_max, network.rng.random()))
             raise Unreachable("The request was lost.")
         if self.hits(self.weather.repeated):
             network.carry_later(self.name, request)

@@ -112,6 +112,7 @@ class Ledger:
         target = undo.choose(reversed(self.entries), device, redo=redo) if seq is None else self.entries[seq - 1]
         if target is None or self.row is None:
             return None
+        target = undo.in_force(target, [e for e in self.entries if e.seq > target.seq])
         plan = undo.plan(self.row, target, [e for e in self.entries if e.seq > target.seq], self.collection)
         facts = self._server_facts(device)
         facts.kind, facts.reverts, facts.extra = "redo" if redo else "undo", target.seq, {"device": device}

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.core.admission import Duplicate, Refused
@@ -231,6 +231,7 @@ STORIES = [(2, False, False, False), (3, False, False, False), (3, True, False, 
 
 @pytest.mark.parametrize(("devices", "holds", "undo", "lives"), STORIES)
 @given(seed=st.integers(0, 2**32))
+@example(seed=16)       # an edit undone, redone while somebody else deleted the same, and undone again: a character came twice
 @settings(max_examples=60, deadline=None)
 def test_any_interleaving_converges_and_keeps_every_character(seed: int, devices: int, holds: bool, undo: bool, lives: bool) -> None:
     run = Run(seed, devices=devices, holds=holds, undo=undo, lives=lives)

@@ -145,6 +145,21 @@ async def test_undo_undo_redo_redo_walks_back_and_forth(ann: MemberSession) -> N
     assert titles == ["b", "a", "b", "c"]
 
 
+async def test_a_deletion_that_was_redone_after_somebody_else_made_it_too_gives_its_words_back_once(
+        ann: MemberSession, device: Devices, new_id: NewId, store: Store) -> None:
+    laptop, phone, note = device(ann), device(ann), new_id()
+    await laptop.create("notes", note, {"title": "a", "body": "word"})
+    await laptop.catch_up()
+    await laptop.type("notes", note, "/body", 0, 4, "")
+    await store.undo(ann.caller, "notes", note, device_id=laptop.id)
+    await phone.catch_up()
+    await phone.type("notes", note, "/body", 0, 4, "")
+    await store.redo(ann.caller, "notes", note, device_id=laptop.id)
+    await store.undo(ann.caller, "notes", note, device_id=phone.id)
+    await store.undo(ann.caller, "notes", note, device_id=laptop.id)
+    assert (await ann.get(Note, note)).body == "word"
+
+
 async def test_redo_is_void_after_a_newer_edit(ann: MemberSession) -> None:
     note = await ann.change(await ann.create(Note(title="a")), title="b")
     undone = await ann.undo(note)

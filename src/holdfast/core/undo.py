@@ -2,6 +2,9 @@
 
 `Text` and `Counter` inverses always apply, `Set` by item; a `set` place that was changed since is left out and named. Undo of
 create is delete, only if nobody changed the record since; undo of delete is undelete.
+
+An edit that was undone and redone stands by its redo, and that is what a further undo takes back: what the redo did, which may be less than
+the edit did, since others changed things in between. (Taken back from the edit itself, a character that two had deleted came twice.)
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from holdfast.core.schema import Collection
 from holdfast.core.waiting import change_of, stands_left
 from holdfast.core.working import value_at
 
-__all__ = ["choose", "plan", "taken_back_by"]
+__all__ = ["choose", "in_force", "plan", "taken_back_by"]
 
 EDITS = ("change", "restore")
 """Kinds of entries that a person made as an edit: what undo takes back unless told, and what voids a redo."""
@@ -51,6 +54,15 @@ def taken_back_by(target: Entry, later: Sequence[Entry]) -> Entry | None:
                 return entry
             gone.add(entry.reverts)
     return None
+
+
+def in_force(target: Entry, later: Sequence[Entry]) -> Entry:
+    """What `target` stands by: its newest redo, if it was undone and redone, else itself. `later` are all newer ones of the record, rising."""
+    reverting = {entry.reverts: entry for entry in later if entry.reverts is not None}
+    stands = target
+    while (undone := reverting.get(stands.seq)) is not None and (redone := reverting.get(undone.seq)) is not None:
+        stands = redone
+    return stands
 
 
 def plan(row: Row, target: Entry, later: Sequence[Entry], collection: Collection) -> Plan:

@@ -35,7 +35,9 @@ async def revert(judge: Judge, actor: Actor, work: Revert) -> Results:
     if again is not None:
         return again
     row = await readable_row(judge, actor, key)
-    target, later = await _target(judge, actor, work)
+    chosen, since = await _target(judge, actor, work)
+    target = undo.in_force(chosen, since)
+    later = [entry for entry in since if entry.seq > target.seq]
     raise_if_erased([target, *later])
     plan = undo.plan(row, target, later, judge.schema.collections[work.collection])
     return await settle_for(judge, actor, work.who, verb, asked, plan.ops, unapplied=plan.unapplied, reverts=target.seq,

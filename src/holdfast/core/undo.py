@@ -57,7 +57,7 @@ def taken_back_by(target: Entry, later: Sequence[Entry]) -> Entry | None:
 
 
 def in_force(target: Entry, later: Sequence[Entry]) -> Entry:
-    """What `target` stands by: its newest redo, if it was undone and redone, else itself. `later` are all newer ones of the record, rising."""
+    """What `target` stands by: its newest redo, if undone and redone, else itself. `later`: all newer ones of the record, rising."""
     reverting = {entry.reverts: entry for entry in later if entry.reverts is not None}
     stands = target
     while (undone := reverting.get(stands.seq)) is not None and (redone := reverting.get(undone.seq)) is not None:

@@ -146,7 +146,7 @@ class SqliteStorage:
 
     def _connect_writer(self) -> apsw.Connection:
         if self._writer is None:
-            with translated(f"opening the database"):
+            with translated("opening the database"):
                 self._writer = connect_writer(self.path, self._runtime.sqlite_vfs())
             self._writer.set_wal_hook(self._note_wal)
         if self._suspect:
@@ -156,7 +156,7 @@ class SqliteStorage:
     def _empty_wal(self, connection: apsw.Connection) -> None:
         """Raises the WorldError that stands in the way. A full disk does not: then nothing can be added to the log either."""
         try:
-            with translated(f"opening the database", self._after_error, connection):
+            with translated("opening the database", self._after_error, connection):
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except StorageFull as error:
             log.warning("The write-ahead log could not be copied into the database: %s", error.detail)

@@ -9,7 +9,7 @@ Tie: of two insertions at one offset the lower `device_id` stands left; pseudo-d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Final
 
 from holdfast.core import text
@@ -20,7 +20,8 @@ from holdfast.core.rivals import reverting_fully
 from holdfast.core.schema import Collection, Kind
 
 __all__ = [
-    "TAKEN_BACK", "change_of", "gather", "pass_over", "past_identical", "rebuild", "shape", "stands_left", "taken_back", "text_fields",
+    "TAKEN_BACK", "blanked", "change_of", "gather", "pass_over", "past_identical", "rebuild", "shape", "stands_left", "taken_back",
+    "text_fields",
 ]
 
 
@@ -136,6 +137,18 @@ def _arrive(waiting: list[Waiting], entry: Entry, name: str, default: str) -> No
 def shape(change: TextChange) -> list[tuple[str, int]]:
     """A change without the text it inserts: all that rebasing another one over it depends on."""
     return [("+", len(part)) if isinstance(part, str) else ("=" if part > 0 else "-", abs(part)) for part in change]
+
+
+def blanked(context: Context, seqs: Set[int]) -> Context:
+    """The context row once the payloads of `seqs` are erased: without a character of theirs, and still as long where they are. Rebasing
+    asks for no more, and without it the device's next change would land in the wrong place."""
+    texts = {name: [_moved(other, _blank(other.change)) if other.seq in seqs else other for other in waiting]
+             for name, waiting in context.texts.items()}
+    return Context(texts, context.through)
+
+
+def _blank(change: TextChange) -> TextChange:
+    return [text.PLACEHOLDER * len(part) if isinstance(part, str) else part for part in change]
 
 
 def rebuild(

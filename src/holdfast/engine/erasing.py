@@ -4,6 +4,7 @@ the later entries whose inverse may hold what those said go with them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from typing import Any
 
 import msgspec
@@ -16,8 +17,11 @@ from holdfast.core.messages import Result
 from holdfast.core.ops import CreateOp, DeleteOp, Op, UndeleteOp
 from holdfast.core.pointer import overlaps
 from holdfast.core.schema import Collection, Field, Kind
+from holdfast.core.waiting import blanked
+from holdfast.engine.ground import DeviceKey, Ground
 from holdfast.engine.judge import Judge
 from holdfast.engine.reverting import asked_as_mutation, repeat_of
+from holdfast.engine.traits import own_columns
 from holdfast.engine.views import ABSENT
 from holdfast.engine.work import Erase, Results
 
@@ -50,7 +54,9 @@ async def erase(judge: Judge, actor: Actor, work: Erase) -> Results:
     if work.seqs is None and decision.row is not None:
         decision = _emptying(decision, judge.schema.collections[work.collection])
     adopted = await judge.adopt(decision, salt, actor)
-    await _forget_what_was_made_of(judge, entries, key)
+    lines = [(device_id, *key) for device_id in dict.fromkeys(entry.device_id for entry in entries)]
+    await _forget_contexts(judge.ground, lines, None if work.seqs is None else {entry.seq for entry in chosen})
+    await _forget_items(judge.ground, lines)
     judge.ground.erase(entry.seq for entry in chosen)
     result = Result(mutation_id=work.mutation_id, outcome="applied", receipt="committed", position=adopted.position, seq=adopted.entry.seq)
     return Results([result], judge.ground.seq)
@@ -91,12 +97,13 @@ def _emptying(decision: Decision, collection: Collection) -> Decision:
 
 
 def emptied(row: Row, collection: Collection) -> Row:
-    """The record without what people wrote: deleted, every field at its emptiest valid value; references and ids stay."""
-    keep = set(collection.key or ())
+    """The record without what people wrote: deleted, every field at its emptiest valid value. References and ids stay, and with them
+    whose it is, by itself or through another record: who could read it must hear that it is gone."""
+    keep = {*(collection.key or ()), *own_columns(collection.read), *(copied.ref_field for copied in collection.copied)}
     unique = {name for one in collection.unique for name in one.fields}
     fields = {name: value if name in keep else _emptiest(collection.fields[name], value, row.id, unique=name in unique)
               for name, value in row.fields.items()}
-    return msgspec.structs.replace(row, fields=fields, copied=dict.fromkeys(row.copied), deleted=True)
+    return msgspec.structs.replace(row, fields=fields, deleted=True)
 
 
 def _emptiest(field: Field, value: Any, record_id: str, *, unique: bool) -> Any:
@@ -115,12 +122,20 @@ def _emptiest(field: Field, value: Any, record_id: str, *, unique: bool) -> Any:
     return _EMPTY[field.kind]
 
 
-async def _forget_what_was_made_of(judge: Judge, entries: list[Entry], key: tuple[str, str]) -> None:
-    ground = judge.ground
-    lines = [(device_id, *key) for device_id in dict.fromkeys(entry.device_id for entry in entries)]
+async def _forget_contexts(ground: Ground, lines: Sequence[DeviceKey], seqs: Set[int] | None) -> None:
+    """`seqs` None: the record is erased whole, and no device goes on where it was. Else the record goes on, and what a device sends
+    next was typed on all that it had sent before: its context stays, without what the erased entries said."""
+    await ground.load_contexts(lines)
+    for line in lines:
+        context = ground.contexts[line]
+        after = None if context is None or seqs is None else blanked(context, seqs)
+        if after != context:
+            ground.put_context(line, after)
+
+
+async def _forget_items(ground: Ground, lines: Sequence[DeviceKey]) -> None:
     await ground.load_items(lines)
     for line in lines:
-        ground.drop_context(line)
         item = ground.items[line]
         if item is not None:
             ground.close_item(item)

@@ -363,8 +363,9 @@ class Ground:
         """Replace a record without an entry of its own kind of change (erasing)."""
         self._take_row((row.collection, row.id), row)
 
-    def drop_context(self, key: DeviceKey) -> None:
-        self.contexts[key] = None
+    def put_context(self, key: DeviceKey, context: Context | None) -> None:
+        """Replace a device's context row without an entry of the device (erasing). None: there is none from now on."""
+        self.contexts[key] = context
         self._dirty_contexts[key] = None
 
     def erase(self, seqs: Iterable[int]) -> None:

@@ -47,15 +47,18 @@ def replayed(entries: Sequence[Entry], collection: Collection) -> Replayed | Non
 
 def _after(state: Replayed | None, entry: Entry, collection: Collection) -> Replayed | None:
     created = next((op for op in entry.ops if isinstance(op, CreateOp)), None)
+    if created is not None:
+        # Applied as such, it made the record: an erased entry before it had waited for a decision.
+        state = Replayed(fields={**defaults(collection), **created.value})
+        _changed(state, entry, collection, fresh=True)
+        _keep_book(state, entry)
+        return state
     if state is None:
-        if created is None and not entry.erased:
+        if not entry.erased:
             return None
         state = Replayed(fields=defaults(collection))
     if entry.erased or entry.kind == "erase":
         _erase(state, entry, collection)
-    elif created is not None:
-        state.fields = {**defaults(collection), **created.value}
-        _changed(state, entry, collection, fresh=True)
     else:
         _apply(state, entry, collection)
     _keep_book(state, entry)

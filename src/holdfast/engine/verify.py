@@ -242,19 +242,42 @@ async def _verify_copied(reader: Reader, tenant_id: str, collection: Collection,
 async def _verify_contexts(reader: Reader, tenant_id: str, collection: Collection, row: Row, entries: Sequence[Entry],
                            report: Report) -> None:
     """A device's context row is what the log makes of it, seen from the device's newest base."""
-    if not text_fields(collection) or any(entry.erased for entry in entries):
+    if not text_fields(collection):
         return
+    erased = max((entry.seq for entry in entries if entry.erased), default=0)
     own = [entry for entry in entries if entry.kind == "change" and not is_pseudo(entry.device_id)]
     elsewhere = {entry.device_id for entry in own if _without_context(entry, {"/" + name for name in text_fields(collection)})}
     bases = {entry.device_id: entry.base or 0 for entry in own if entry.device_id not in elsewhere}
     stored = await reader.contexts(tenant_id, [(device_id, row.collection, row.id) for device_id in bases])
     for device_id, base in bases.items():
-        made = rebuild(entries, lambda entry, mine=device_id: entry.device_id == mine, device_id, base, collection)  # type: ignore[misc]
+        mine = [entry for entry in own if entry.device_id == device_id]
+        needed = _needed_after(mine, base)
+        if needed < erased or _went_back([entry for entry in mine if entry.seq > needed]):
+            continue
+        since = [entry for entry in entries if entry.seq > needed]
+        made = rebuild(since, lambda entry, one=device_id: entry.device_id == one, device_id, base, collection)  # type: ignore[misc]
         kept = stored.get((device_id, row.collection, row.id))
         # Both say what waited up to some entry: they must agree up to the older one. What came later is in the log itself.
         until = min(0 if made is None else made.through, (1 << 62) if kept is None else kept.through)
         if _waiting(made, base, until) != _waiting(kept, base, until):
             report.add("What waits for a device in its texts is not what the log says.", row=row)
+
+
+def _needed_after(own: Sequence[Entry], base: int) -> int:
+    """The seq after which all entries are needed to say what waits for a device that has reached `base`: each of its own ones since was
+    made on its base, back and back (`waiting.rebuild`). `own`: the device's entries of the record, rising."""
+    needed = base
+    for entry in reversed(own):
+        if entry.seq > needed:
+            needed = min(needed, entry.base or 0)
+    return needed
+
+
+def _went_back(own: Sequence[Entry]) -> bool:
+    """Whether a device named an older base than before, as none does by itself: what it had seen already was dropped from its context, and
+    comes again as if nothing had been typed on it."""
+    bases = [entry.base or 0 for entry in own]
+    return bases != sorted(bases)
 
 
 def _without_context(entry: Entry, texts: set[str]) -> bool:

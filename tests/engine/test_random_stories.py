@@ -137,7 +137,7 @@ class Story:
         for _ in range(STEPS):
             step = self.dice.choice([self.edit, self.edit, self.edit, self.edit, self.pull, self.pull, self.again, self.way_back,
                                      self.settle,
-                                     self.call, self.hand_over, self.listen, self.flip_roles])
+                                     self.call, self.hand_over, self.listen, self.flip_roles, self.erase])
             try:
                 await step()
             except HoldfastError as error:
@@ -234,6 +234,16 @@ class Story:
 
     async def flip_roles(self) -> None:
         await self.store.member("acme", "eve@example.org", roles=self.dice.choice([set[str](), {"owner"}, {"assistant"}]))
+
+    async def erase(self) -> None:
+        """Now and then; mostly some of a record's newest entries, which others have not seen yet."""
+        owner, record = self.people[0], self.dice.choice(NOTES)
+        if self.dice.random() < 0.5:
+            return
+        whole = self.dice.random() < 0.2
+        entries = (await self.store.history(owner.caller, "notes", record, limit=12))["entries"]
+        seqs = None if whole else self.dice.sample([entry["seq"] for entry in entries], min(len(entries), self.dice.choice([0, 1, 2])))
+        await self.store.erase(owner.caller, "notes", record, reason="asked for", seqs=seqs)
 
     async def listen(self) -> None:
         await self.dice.choice(self.mirrors).listen()

@@ -94,7 +94,7 @@ async def _fill(sight: Sight, traits: Mapping[str, Traits], reply: PullReply, st
         readable = sight.may_read(row)
         then = await _stood(sight, row, start)
         was_readable = then is not None and sight.may_read(then)
-        if readable and ((then is not None and not was_readable) or any(_is_erased(entry, key) for entry in entries)):
+        if readable and ((then is not None and not was_readable) or any(_not_to_be_followed(entry, key) for entry in entries)):
             came.add(key)
             reply.records.append(record_view(row))
         elif not readable and was_readable:
@@ -104,13 +104,18 @@ async def _fill(sight: Sight, traits: Mapping[str, Traits], reply: PullReply, st
     reply.changes = await _changes(sight, visible, rows)
 
 
-def _is_erased(entry: Entry, key: Key) -> bool:
-    return entry.erased and (entry.collection, entry.record_id) == key
+def _not_to_be_followed(entry: Entry, key: Key) -> bool:
+    return (entry.erased or _empties(entry)) and (entry.collection, entry.record_id) == key
+
+
+def _empties(entry: Entry) -> bool:
+    """Whether it erased its record whole: a device that had seen everything before keeps what was erased unless it is told."""
+    return entry.kind == "erase" and not entry.erased and bool(entry.extra.get("whole"))
 
 
 def moves(entry: Entry, traits: Traits) -> bool:
     """Whether the entry may change who sees its record, or cannot be followed by those who do."""
-    if entry.erased or entry.kind == "access" or (entry.kind == "erase" and entry.extra.get("whole")):
+    if entry.erased or entry.kind == "access" or _empties(entry):
         return True
     return bool(traits.ruled_by) and any(
         not isinstance(op, CreateOp | DeleteOp | UndeleteOp) and op.path[1:].partition("/")[0] in traits.ruling_fields for op in entry.ops)
@@ -163,11 +168,11 @@ def _rev_after(entry: Entry, row: Row, before: int) -> int:
 
 async def changes_of_record(sight: Sight, row: Row, base: str | None, head: Head) -> list[Change] | None:
     """All entries about a record since `base` (None: all of them), as changes; None if they cannot say how it came to stand (a base
-    of another history, an erased entry)."""
+    of another history, an erased entry, an erasure of the whole record)."""
     start = await start_of(sight, head, base)
     if start is None:
         return None
     entries = await sight.entries((row.collection, row.id), after=start)
-    if any(entry.erased for entry in entries):
+    if any(entry.erased or _empties(entry) for entry in entries):
         return None
     return await _changes(sight, entries, {(row.collection, row.id): row})

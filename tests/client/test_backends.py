@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -123,12 +125,18 @@ async def test_a_place_that_cannot_be_used_is_named_with_what_to_do(tmp_path: Pa
         await FileBackend(tmp_path / "in-the-way").save("roof", b"1")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_says_so(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StorageReadOnly):
-        asyncio.run(FileBackend(tmp_path).save("roof", b"1"))
-    tmp_path.chmod(0o700)
+def test_a_folder_that_may_not_be_written_says_so() -> None:
+    user = os.geteuid()
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        if user == 0:       # whom no mode keeps from writing
+            os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            with pytest.raises(StorageReadOnly):
+                asyncio.run(FileBackend(Path(folder)).save("roof", b"1"))
+        finally:
+            os.seteuid(user)
+            Path(folder).chmod(0o700)
 
 
 async def test_a_server_that_is_not_there_may_pass_and_a_wrong_token_does_not(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from holdfast.client.outbox import ACTIONS, Answer, Key, Made, OutboxRow, joined, mutation_of
 from holdfast.client.person import Person
-from holdfast.client.rejoining import Place, rejoined
+from holdfast.client.rejoining import Place, rejoined, texts_of
 from holdfast.client.replica_file import ReplicaFile
 from holdfast.client.replica_store import Line, ReceiptRow, ReplicaStore
 from holdfast.core import clock, position
@@ -66,7 +66,7 @@ class Device:
         self._views: Newest[Key, View] = Newest(CACHED_RECORDS_MAX)
         self._grounds: dict[Key, Ground] = {}
         self._joinable: set[str] = set()
-        self._stood: dict[Key, Mapping[str, Any]] = {}  # the fields on which a record's rows in memory alone were made
+        self._stood: dict[str, Mapping[str, Any]] = {}  # the fields on which each row was made that is in memory alone, by mutation
         self._clock = 0
         self._silent = False
 
@@ -102,16 +102,15 @@ class Device:
                 pulled, (after, forked_from) = self.pulled(key), self._after(key, others)
                 place = Place(None if pulled is None else f"{pulled.last}.{pulled.last_prefix}", after, forked_from,
                               max((row.row for row in others), default=0))
-                if place.is_before(own[0].made):
-                    continue
                 stands = show(self.ground(key), [self.pending(row) for row in others], self.device_id, self.actor_id, self.showing,
                               self.runtime.now_ms()).row
-                stood = self._stood.get(key)
-                if stands is None or stood is None:
+                stood = [self._stood[row.mutation_id] for row in own if row.mutation_id in self._stood]
+                if stands is None or len(stood) < len(own):
                     continue
-                for row, made in zip(own, rejoined(own, place, stood, stands.fields, with_changes), strict=True):
-                    row.made = made
-                self._stood[key] = stands.fields
+                if place.is_before(own[0].made) and texts_of(stands.fields) == texts_of(stood[0]):
+                    continue
+                for row, (made, here) in zip(own, rejoined(own, place, stood, stands.fields, with_changes), strict=True):
+                    row.made, self._stood[row.mutation_id] = made, here
 
     def _take_over_unsaved(self, rows: Sequence[OutboxRow]) -> None:
         """What the disk could not take down of rows that it still has in the older state; of others it is void."""
@@ -295,25 +294,26 @@ class Device:
                     self.store.change([edit.row])
             self.note_written(numbers)
         except WorldError as error:
-            failed = edit
-            edit = self._edit_in_memory(error, key, make, atomic, arguments)
+            # A disk that fails may have kept it all the same: under the same id it is one.
+            failed_id = edit.row.mutation_id if edit is not None and edit.into is None else None
+            edit = self._edit_in_memory(error, key, make, atomic, arguments, failed_id)
             if edit is None:
                 return None
-            if failed is not None and failed.into is None and edit.into is None:
-                edit.row.mutation_id = failed.row.mutation_id   # a disk that fails may have kept it all the same: then it is one
         return self._adopt(edit)
 
-    def _edit_in_memory(self, error: WorldError, key: Key, make: Make, atomic: bool, arguments: Any) -> _Edit | None:
+    def _edit_in_memory(self, error: WorldError, key: Key, make: Make, atomic: bool, arguments: Any,
+                        mutation_id: str | None) -> _Edit | None:
         """Go on without the disk. Raises the error again for a file that is damaged where the record would have to be read."""
         self.failure = error
         if isinstance(error, StorageCorrupt) and key not in self.lanes and self._rows.get(key) is None:
             raise error
-        if key[0] != ACTIONS and not any(row.key == key and row.state == "unsent" for row in self.unwritten):
-            row = self.view(key).row
-            self._stood[key] = {} if row is None else row.fields
+        row = None if key[0] == ACTIONS else self.view(key).row
         edit = self._edited(key, make, atomic, arguments, in_memory=True)
         if edit is not None and edit.into is None:
+            if mutation_id is not None:
+                edit.row.mutation_id = mutation_id
             self.unwritten.append(edit.row)
+            self._stood[edit.row.mutation_id] = {} if row is None else row.fields
         return edit
 
     def _edited(self, key: Key, make: Make, atomic: bool, arguments: Any, *, in_memory: bool) -> _Edit | None:

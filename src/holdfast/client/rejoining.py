@@ -2,7 +2,9 @@
 
 While the disk takes nothing, each program types on what it saw last. Once it hears of what the others wrote, its own rows are made again
 on that, as an edit of now would be: a text's changes are carried over by what differs between the text they were typed on (`stood`) and
-the text that stands now, and they stand last in the record's line. Only rows that were never sent: what was sent is what it is.
+the text that stands now, and they stand last in the record's line. Each row keeps what it was typed on: another program may have gone on
+within a row it had written before, and this one have pulled between two of its own. Only rows that were never sent: what was sent is what
+it is.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from holdfast.core import text
 from holdfast.core.entry import ForkedFrom
 from holdfast.core.ops import Op, SpliceOp
 
-__all__ = ["Place", "rejoined"]
+__all__ = ["Place", "rejoined", "texts_of"]
 
 Fields = Mapping[str, Any]
 
@@ -35,16 +37,21 @@ class Place:
         return (made.after, made.forked_from) == (self.after, self.forked_from)
 
 
-def rejoined(rows: Sequence[OutboxRow], place: Place, stood: Fields, stands: Fields, changed: Any) -> list[Made]:
-    """The rows (of one record, in order) as they are made on `stands`, behind `place`. `stood`: the fields that the first was made on.
-    `changed(made, **fields)` makes a copy."""
-    before = {name: value for name, value in stood.items() if isinstance(value, str)}
-    now = {name: value for name, value in stands.items() if isinstance(value, str)}
+def texts_of(fields: Fields) -> dict[str, str]:
+    """What a splice can have been made on."""
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def rejoined(rows: Sequence[OutboxRow], place: Place, stood: Sequence[Fields], stands: Fields, changed: Any) -> list[tuple[Made, Fields]]:
+    """The rows (of one record, in order) as they are made on `stands`, behind `place`, each with the texts that it is made on then.
+    `stood`: the fields that each was made on; `changed(made, **fields)` makes a copy."""
+    now = texts_of(stands)
     after, forked_from = place.after, place.forked_from
-    made: list[Made] = []
-    for row in rows:
+    made: list[tuple[Made, Fields]] = []
+    for row, fields in zip(rows, stood, strict=True):
+        before, here = texts_of(fields), dict(now)
         ops = [_carried(op, before, now) for op in row.made.ops]
-        made.append(changed(row.made, ops=ops, base=place.base, after=after, forked_from=forked_from, seen=place.seen))
+        made.append((changed(row.made, ops=ops, base=place.base, after=after, forked_from=forked_from, seen=place.seen), here))
         after, forked_from = row.mutation_id, None
     return made
 

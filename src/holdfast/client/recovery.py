@@ -10,7 +10,8 @@ Rules of the file.
 - One transaction, of which nothing is told before its end: nobody edits in the middle of it.
 - A mutation that had been sent is made anew under its id: it remembers its first content (`first`). Should a message from before the
   reset still arrive, the server has that, and says `id_reused` to the new one: which then counts as acknowledged.
-- A record whose kept entries do not lead back is dropped and asked for.
+- A record whose kept entries do not lead back is dropped and asked for. So is one with own work that was never seen to come back
+  (`client.unseen`); where that was made on what is shared, it is sent again as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from holdfast.client.device import Device, with_changes
 from holdfast.client.outbox import ACTIONS, Key, OutboxRow, base_seq
 from holdfast.client.replica_store import Kept, Line
 from holdfast.client.taking import take_page
+from holdfast.client.unseen import are_as_sent
 from holdfast.core import position, text
 from holdfast.core.entry import Row
 from holdfast.core.errors import HoldfastError
@@ -49,16 +51,15 @@ class _Past:
 @dataclass(slots=True)
 class _Plan:
     """What to make anew of one record. `steps` are its past since the shared entry, each with its mutation id where it is an own one;
-    `sent` says which of those may have reached a server, `elsewhere` which were made on what is gone."""
+    `sent` says which of those may have reached a server, `elsewhere` which were made on what is gone. `base`: what they rest on then;
+    `is_as_sent`: they are sent again as they are."""
 
     stood: Row | None
     steps: list[tuple[Step, str]]
     sent: set[str]
     elsewhere: set[str]
-
-    @property
-    def base(self) -> str | None:
-        return None if self.stood is None else f"{self.stood.last}.{self.stood.last_prefix}"
+    base: str | None
+    is_as_sent: bool
 
 
 # -- a shared entry ----------------------------------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ def recover(device: Device, shared: str, pages: Sequence[PullReply]) -> None:
             with device.file.writing("going back to what the server has"):
                 device.take_in_others()
                 pasts = _undo(device, device.store.kept_after(since))
-                plans = _plans(device, pasts, since)
+                plans = _plans(device, pasts, since, shared)
                 _go_back(device, pasts, plans, since, shared)
                 for page in pages:
                     take_page(device, page, start=device.meta["cursor"])
@@ -96,7 +97,7 @@ def _undo(device: Device, newest_first: Sequence[Kept]) -> dict[Key, _Past]:
             past = pasts[key] = _Past(device.pulled(key))
         past.lost.insert(0, one)
         row = past.row
-        if past.is_broken or row is None or row.last != one.change.seq:
+        if past.is_broken or not one.seen or row is None or row.last != one.change.seq:
             past.is_broken = True
             continue
         try:
@@ -112,7 +113,7 @@ def _before(row: Row, one: Kept) -> Row:
                                    fields={**row.fields, **before.stamped})
 
 
-def _plans(device: Device, pasts: Mapping[Key, _Past], since: int) -> dict[Key, _Plan]:
+def _plans(device: Device, pasts: Mapping[Key, _Past], since: int, shared: str | None) -> dict[Key, _Plan]:
     """The records of which own work has to be made anew. What was made on the shared state or before, and never answered, stays."""
     plans: dict[Key, _Plan] = {}
     for key in sorted({*pasts, *(key for key in device.lanes if key[0] != ACTIONS)}):
@@ -122,8 +123,20 @@ def _plans(device: Device, pasts: Mapping[Key, _Past], since: int) -> dict[Key, 
             sent = {one.change.mutation_id for one in lost if one.own} | {row.mutation_id for row in lane if _may_have_arrived(row)}
             elsewhere = {one.change.mutation_id for one in lost if one.sent is not None and (base_seq(one.sent) or 0) > since}
             elsewhere |= {row.mutation_id for row in lane if (row.base_seq or 0) > since}
-            plans[key] = _Plan(device.pulled(key) if past is None else past.row, _steps(device, key, lost, lane), sent, elsewhere)
+            stood = device.pulled(key) if past is None else past.row
+            base = _position_of(stood) if past is None or not past.is_broken else _base_of_line(lost, lane, shared)
+            plans[key] = _Plan(stood, _steps(device, key, lost, lane), sent, elsewhere, base, are_as_sent(lost, lane, since))
     return plans
+
+
+def _position_of(row: Row | None) -> str | None:
+    return None if row is None else f"{row.last}.{row.last_prefix}"
+
+
+def _base_of_line(lost: Sequence[Kept], lane: Sequence[OutboxRow], shared: str | None) -> str | None:
+    """What own work rests on where it is not known how the record stood: all that is shared, unless it began with the record itself."""
+    made = [*(one.sent for one in lost if one.own and one.sent is not None), *(row.made for row in lane)]
+    return None if made[0].base is None else shared
 
 
 def _may_have_arrived(row: OutboxRow) -> bool:
@@ -202,7 +215,7 @@ def _shorten_context(device: Device, key: Key, since: int) -> None:
 def _make_anew(device: Device, key: Key, plan: _Plan) -> None:
     """What is still in the outbox of this record is not at the server."""
     left = {row.mutation_id: row for row in device.lanes.get(key, [])}
-    if not left:
+    if not left or plan.is_as_sent:
         return
     made = []
     for (_, mutation_id), ops in _own(plan, set(left), device.schema.collections[key[0]]):
@@ -246,7 +259,7 @@ def recover_unshared(device: Device, found: Mapping[Key, list[Change] | None]) -
             with device.file.writing("going over to another server's history"):
                 device.take_in_others()
                 pasts = _undo(device, device.store.kept_after(0))
-                plans = _plans(device, pasts, -1)
+                plans = _plans(device, pasts, -1, None)
                 old = device.ids
                 _go_back(device, pasts, plans, 0, "0.00000000")
                 for key, plan in plans.items():

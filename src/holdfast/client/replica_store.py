@@ -54,12 +54,14 @@ class Kept(msgspec.Struct, kw_only=True):
     sent: Made | None = None
     sent_row: int = 0                   # and its row in the outbox
     held: list[Op] | None = None        # own: what was held, as it would have been applied
+    seen: bool = True                   # False: it was never applied here, and cannot be undone (`client.unseen`)
 
 
-class _EntryForm(msgspec.Struct):
+class _EntryForm(msgspec.Struct, omit_defaults=True):
     change: Change
     undo: list[Op]
     before: Before
+    seen: bool = True
 
 
 _entry: Final = msgspec.json.Decoder(_EntryForm)
@@ -197,7 +199,7 @@ class ReplicaStore:
         self._file.connection.executemany(
             "INSERT OR REPLACE INTO kept VALUES(?, ?, ?, ?, ?, ?, ?)",
             [(one.change.seq, one.change.collection, one.change.record_id, int(one.own), one.at,
-              _text(_EntryForm(one.change, one.undo, one.before)),
+              _text(_EntryForm(one.change, one.undo, one.before, one.seen)),
               None if one.sent is None else _text(_SentForm(one.sent, one.sent_row, one.held))) for one in entries])
 
     def kept_of_record(self, key: Key, after: int, *, others_only: bool) -> list[Kept]:
@@ -305,4 +307,4 @@ def _kept(found: Sequence[Any]) -> Kept:
     form = None if sent is None else _sent.decode(sent)
     return Kept(change=kept.change, undo=kept.undo, before=kept.before, own=bool(own), at=at,
                 sent=None if form is None else form.made, sent_row=0 if form is None else form.row,
-                held=None if form is None else form.held)
+                held=None if form is None else form.held, seen=kept.seen)

@@ -4,7 +4,7 @@ outbox and cursor move together or not at all.
 Rules of the file.
 - An entry is applied only if it is newer than the record's position; a page's cursor never moves this device back.
 - An own entry takes its row out of the outbox. A row whose entry the cursor has passed without showing it leaves too: its record is
-  hidden from this person.
+  hidden from this person. Whatever leaves is kept (`unseen`): a server that is put back has to be given it again.
 - A record that comes whole while own work of its stands in the outbox is not taken over: it may hold that work already. It is asked for
   (`wanted`), as the entries since the position that is here.
 """
@@ -18,8 +18,9 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.client.device import Device
-from holdfast.client.outbox import Key, OutboxRow, as_sent
+from holdfast.client.outbox import Answer, Key, OutboxRow, as_sent
 from holdfast.client.replica_store import Before, Kept, Line, ReceiptRow
+from holdfast.client.unseen import unseen
 from holdfast.core import position
 from holdfast.core.entry import Entry, Row
 from holdfast.core.errors import HoldfastError
@@ -122,6 +123,7 @@ class _Page:
         if followed is None:
             if mine is not None and row is not None:    # it came with the record as a whole
                 self.finish(mine, change.seq, change.outcome or "applied", change.inbox_id, now)
+                self._keep_unseen(mine, change, now)
             return
         after, undo = followed
         is_known = mine is None and self._came_back_before(change)
@@ -171,6 +173,16 @@ class _Page:
         self.receipts.append(ReceiptRow(row.mutation_id, row.collection, row.record_id, seq, outcome, inbox_id, now))
         self.lines.append((row.key, Line(row.mutation_id, row.made.device_id or self.device.device_id, seq)))
 
+    def _keep_unseen(self, row: OutboxRow, change: Change | None, now: int) -> None:
+        kept = unseen(row, self.device.device_id, self.device.actor_id, row.answer, change, now)
+        if kept is not None:
+            self.kept.append(kept)
+
+    def finish_answered(self, row: OutboxRow, answer: Answer, now: int) -> None:
+        """A row leaves the outbox by its acknowledgement alone."""
+        self.finish(row, answer.seq, answer.outcome, answer.inbox_id, now)
+        self._keep_unseen(row, None, now)
+
     def pass_hidden(self, cursor_seq: int, behind: Sequence[str], now: int) -> None:
         """Acknowledged rows whose entry the cursor has passed."""
         finished = {row.mutation_id for row in self.done}
@@ -178,7 +190,7 @@ class _Page:
             answer = row.answer
             if (row.state == "acknowledged" and answer is not None and answer.seq <= cursor_seq and row.mutation_id not in finished
                     and row.collection not in behind and row.key not in self.device.wanted and row.key not in self.wanted):
-                self.finish(row, answer.seq, answer.outcome, answer.inbox_id, now)
+                self.finish_answered(row, answer, now)
                 standing = self.stand(row.key)
                 if standing is not None:
                     standing.lane = [one for one in standing.lane if one is not row]
@@ -319,7 +331,7 @@ def _take_whole(page: _Page, row: Row, now: int) -> None:
         return
     for one in lane:
         if one.answer is not None and one.state == "acknowledged" and one.answer.seq <= row.last:
-            page.finish(one, one.answer.seq, one.answer.outcome, one.answer.inbox_id, now)
+            page.finish_answered(one, one.answer, now)
     page.stand(key)
     page.rows[key] = row
     page.changed.add(key)

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.client.device import Device, with_changes
+from holdfast.client.new_id import new_id_of
 from holdfast.client.outbox import ACTIONS, Answer, Key, OutboxRow, answer_of, mutation_of
 from holdfast.client.replica_store import Line
 from holdfast.core.entry import ForkedFrom
@@ -304,7 +305,7 @@ def take_new_id(device: Device) -> bool:
         device.take_in_others()
         if not is_forking(device) or not _is_all_answered(device):
             return False
-        old, new = device.device_id, device.runtime.uuid7()
+        old, new = device.device_id, new_id_of(device)
         anew = [pair for key, lane in device.lanes.items() if key[0] != ACTIONS for pair in _under_new_id(lane, old)]
         meta = {"device_id": new, "former_ids": [*device.meta.get("former_ids", ()), old], "forking": False}
         device.store.change([row for _, row in anew if row.row])

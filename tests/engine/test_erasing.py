@@ -103,6 +103,40 @@ async def test_of_a_record_erased_whole_nothing_waits(at_work: AtWork) -> None:
     assert await findings(at_work.store) == []
 
 
+async def test_what_waits_for_a_decision_goes_on_waiting_when_another_entry_is_erased(at_work: AtWork) -> None:
+    held = await at_work.phone.set("notes", at_work.note, "/status", "nonsense")
+    await at_work.phone.send("notes", at_work.note, SpliceOp("/body", [(99, 0, "held")]))
+    assert held.inbox_id is not None
+    await at_work.erase(at_work.titled)
+    assert await findings(at_work.store) == []
+    item = await at_work.store.inbox_item(at_work.phone.caller, held.inbox_id)
+    assert {part["path"] for part in item["parts"]} == {"/status", "/body"}
+    await at_work.store.resolve(at_work.phone.caller, held.inbox_id, Resolution(how="value", values={"/status": "sent", "/body": "new"}))
+    assert await at_work.body() == "new" and await findings(at_work.store) == []
+    assert (await at_work.store.inbox(at_work.phone.caller))["items"] == []
+
+
+async def test_what_a_held_text_is_parallel_to_is_blanked_in_its_item(at_work: AtWork) -> None:
+    held = await at_work.phone.send("notes", at_work.note, SpliceOp("/body", [(99, 0, "held")]))
+    assert held.inbox_id is not None
+    await at_work.erase(at_work.typed)
+    async with at_work.store.storage.reader() as reader:
+        kept = await reader.items("acme", [at_work.line])
+    assert "held" in str(kept) and "XX" not in str(kept)
+    assert await findings(at_work.store) == []
+
+
+async def test_a_value_that_a_later_entry_names_as_what_stood_against_it_goes_with_its_own(at_work: AtWork) -> None:
+    priced = await at_work.laptop.set("notes", at_work.note, "/price", "1357.42")
+    asked = await at_work.phone.set("notes", at_work.note, "/price", "2.00")
+    assert asked.outcome == "held" and priced.seq is not None
+    await at_work.erase(priced.seq)
+    async with at_work.store.storage.reader() as reader:
+        assert "1357.42" not in str(await reader.entries("acme", after=0, limit=100))
+        assert "1357.42" not in str(await reader.items("acme", [at_work.line]))
+    assert await findings(at_work.store) == []
+
+
 def test_a_blanked_change_is_as_long_and_where_it_was_and_others_stay() -> None:
     context = Context({"body": [Waiting(4, "a", [2, "né", -3]), Waiting(5, "b", ["stays"])], "more": [Waiting(4, "a", ["x"])]}, 9)
     assert blanked(context, {4}) == Context(

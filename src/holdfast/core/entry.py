@@ -121,7 +121,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reverts: int | None = None          # seq of the entry this one undoes (or, for redo, of the undo)
     resolves: list[int] = []            # seqs of held entries this one settles
     extra: dict[str, Any] = {}          # by kind: restore {rev}, version {rev, name}, action {name, reply, seqs}, access {columns},
-                                        # erase {seqs, reason}, resolve {how, assign}
+                                        # erase {seqs, reason, whole, waits}, resolve {how, assign}
     request: Request = Request()
     erased: bool = False                # payload and salt are gone; digest still checkable
     digest: str = ""                    # filled by `digest.seal`

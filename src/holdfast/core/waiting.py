@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Final
 
 from holdfast.core import text
-from holdfast.core.entry import Entry, TextChange, Waiting
+from holdfast.core.entry import Entry, HeldText, TextChange, Waiting
 from holdfast.core.facts import Context
 from holdfast.core.ops import CreateOp, Op, SpliceOp
 from holdfast.core.rivals import reverting_fully
 from holdfast.core.schema import Collection, Kind
 
 __all__ = [
-    "TAKEN_BACK", "blanked", "change_of", "gather", "pass_over", "past_identical", "rebuild", "shape", "stands_left", "taken_back",
-    "text_fields",
+    "TAKEN_BACK", "blanked", "blanked_held", "change_of", "gather", "pass_over", "past_identical", "rebuild", "shape", "stands_left",
+    "taken_back", "text_fields",
 ]
 
 
@@ -142,9 +142,16 @@ def shape(change: TextChange) -> list[tuple[str, int]]:
 def blanked(context: Context, seqs: Set[int]) -> Context:
     """The context row once the payloads of `seqs` are erased: without a character of theirs, and still as long where they are. Rebasing
     asks for no more, and without it the device's next change would land in the wrong place."""
-    texts = {name: [_moved(other, _blank(other.change)) if other.seq in seqs else other for other in waiting]
-             for name, waiting in context.texts.items()}
-    return Context(texts, context.through)
+    return Context({name: _blanked(waiting, seqs) for name, waiting in context.texts.items()}, context.through)
+
+
+def blanked_held(held: HeldText, seqs: Set[int]) -> HeldText:
+    """The same for what a held text is parallel to."""
+    return HeldText(seq=held.seq, back=held.back, change=held.change, waiting=_blanked(held.waiting, seqs))
+
+
+def _blanked(waiting: Sequence[Waiting], seqs: Set[int]) -> list[Waiting]:
+    return [_moved(other, _blank(other.change)) if other.seq in seqs else other for other in waiting]
 
 
 def _blank(change: TextChange) -> TextChange:

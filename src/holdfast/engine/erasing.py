@@ -1,6 +1,7 @@
 """Erasing by law: the payloads of a record's entries go, with what was made of them (contexts, inbox items), the chain stays checkable.
 Erasing is itself an entry. Without chosen entries the record's present state goes too: it is emptied and deleted. With chosen ones,
-the later entries whose inverse may hold what those said go with them."""
+the later entries that may repeat what those said go with them; what waits for a decision about others goes on waiting, and the
+erasure says what that is: the log may no longer."""
 
 from __future__ import annotations
 
@@ -10,14 +11,15 @@ from typing import Any
 import msgspec
 
 from holdfast.core.access import Actor
-from holdfast.core.entry import Entry, Row
+from holdfast.core.entry import Entry, Item, Row
 from holdfast.core.errors import Forbidden, InvalidValue, NotFound
 from holdfast.core.facts import Decision
+from holdfast.core.items import part_place
 from holdfast.core.messages import Result
 from holdfast.core.ops import CreateOp, DeleteOp, Op, UndeleteOp
 from holdfast.core.pointer import overlaps
 from holdfast.core.schema import Collection, Field, Kind
-from holdfast.core.waiting import blanked
+from holdfast.core.waiting import blanked, blanked_held
 from holdfast.engine.ground import DeviceKey, Ground
 from holdfast.engine.judge import Judge
 from holdfast.engine.reverting import asked_as_mutation, repeat_of
@@ -48,15 +50,20 @@ async def erase(judge: Judge, actor: Actor, work: Erase) -> Results:
     entries = await judge.ground.newest_first(key) if work.collection in judge.schema.collections else []
     chosen = _chosen(entries, work)
     salt = judge.salt()
-    extra = {"seqs": [entry.seq for entry in chosen], "reason": work.reason, "whole": work.seqs is None}
+    lines = [(device_id, *key) for device_id in dict.fromkeys(entry.device_id for entry in entries)]
+    seqs = None if work.seqs is None else {entry.seq for entry in chosen}
+    await judge.ground.load_items(lines)
+    waits = [(item.device_id, item.seqs, item.assigned_to) for line in lines
+             if (item := judge.ground.items[line]) is not None and _goes_on(item, seqs)]
+    extra = {"seqs": [entry.seq for entry in chosen], "reason": work.reason, "whole": work.seqs is None,
+             **({"waits": waits} if waits else {})}
     decision = await judge.settled(work.who, actor, "erase", work.mutation_id, key, [], salt=salt,
                                    sent_hash=judge.sent_hash(salt, asked), extra=extra)
     if work.seqs is None and decision.row is not None:
         decision = _emptying(decision, judge.schema.collections[work.collection])
     adopted = await judge.adopt(decision, salt, actor)
-    lines = [(device_id, *key) for device_id in dict.fromkeys(entry.device_id for entry in entries)]
-    await _forget_contexts(judge.ground, lines, None if work.seqs is None else {entry.seq for entry in chosen})
-    await _forget_items(judge.ground, lines)
+    await _forget_contexts(judge.ground, lines, seqs)
+    _forget_items(judge.ground, lines, seqs)
     judge.ground.erase(entry.seq for entry in chosen)
     result = Result(mutation_id=work.mutation_id, outcome="applied", receipt="committed", position=adopted.position, seq=adopted.entry.seq)
     return Results([result], judge.ground.seq)
@@ -71,17 +78,18 @@ def _chosen(entries: list[Entry], work: Erase) -> list[Entry]:
         named = [entry for entry in entries if entry.seq in set(work.seqs)]
         if len(named) != len(set(work.seqs)):
             raise NotFound("The record has no entry with one of these numbers.")
-        chosen = [entry for entry in entries if entry in named or any(_undoes(entry, other) for other in named)]
+        chosen = [entry for entry in entries if entry in named or any(_repeats(entry, other) for other in named)]
     # What an erasure says of itself is not personal, and is what proves that it was done.
     return [entry for entry in reversed(chosen) if not entry.erased and entry.kind != "erase"]
 
 
-def _undoes(entry: Entry, earlier: Entry) -> bool:
-    """Whether the inverse of `entry` may hold what `earlier` said: then it goes too."""
+def _repeats(entry: Entry, earlier: Entry) -> bool:
+    """Whether the inverse of `entry`, or the value that stood against it, may hold what `earlier` said: then it goes too."""
     if entry.seq <= earlier.seq:
         return False
     said = _places(earlier.ops)
-    return any(overlaps(place, other) for place in _places(entry.undo) for other in said)
+    against = {part_place(part) for part in entry.unapplied if part.theirs is not None or part.base_value is not None}
+    return any(overlaps(place, other) for place in _places(entry.undo) | against for other in said)
 
 
 def _places(ops: list[Op]) -> set[str]:
@@ -133,9 +141,17 @@ async def _forget_contexts(ground: Ground, lines: Sequence[DeviceKey], seqs: Set
             ground.put_context(line, after)
 
 
-async def _forget_items(ground: Ground, lines: Sequence[DeviceKey]) -> None:
-    await ground.load_items(lines)
+def _goes_on(item: Item, seqs: Set[int] | None) -> bool:
+    return seqs is not None and seqs.isdisjoint(item.seqs)
+
+
+def _forget_items(ground: Ground, lines: Sequence[DeviceKey], seqs: Set[int] | None) -> None:
     for line in lines:
         item = ground.items[line]
-        if item is not None:
+        if item is None:
+            continue
+        if seqs is None or not _goes_on(item, seqs):
             ground.close_item(item)
+        elif item.texts:
+            texts = {name: [blanked_held(held, seqs) for held in texts] for name, texts in item.texts.items()}
+            ground.put_item(msgspec.structs.replace(item, texts=texts))

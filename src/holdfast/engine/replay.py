@@ -127,8 +127,7 @@ async def open_items(log: AsyncIterator[Entry], schema: Schema, secrecy: Secrecy
         if entry.kind in ("resolve", "redecide"):
             _settled(items, entry)
         if entry.kind == "erase":
-            for line in [line for line in items if line[1:] == (entry.collection, entry.record_id)]:
-                del items[line]
+            _erased(items, entry)
     return {item.id: item for item in items.values()}
 
 
@@ -147,14 +146,31 @@ def _held(items: dict[tuple[str, str, str], Item], entry: Entry, collection: Col
         items[line] = item
 
 
+def _all_settled(item: Item, entry: Entry) -> bool:
+    """Also if some of its entries are erased by now, or this one's own content."""
+    return set(item.seqs) <= set(entry.resolves)
+
+
+def _erased(items: dict[tuple[str, str, str], Item], entry: Entry) -> None:
+    """What goes on waiting after an erasure is what it says: what came before may be erased itself, and replayed only in part."""
+    waits = {device_id: (seqs, assigned_to) for device_id, seqs, assigned_to in entry.extra.get("waits", ())}
+    for line in [line for line in items if line[1:] == (entry.collection, entry.record_id)]:
+        if line[0] not in waits:
+            del items[line]
+            continue
+        seqs, assigned_to = waits[line[0]]
+        parts = [part for part in items[line].parts if part.held_by in seqs]
+        items[line] = msgspec.structs.replace(items[line], id=str(seqs[0]), seqs=list(seqs), parts=parts, assigned_to=assigned_to)
+
+
 def _settled(items: dict[tuple[str, str, str], Item], entry: Entry) -> None:
     """An entry names the item it settles, and either all of its held entries or the places that wait no more (what was decided again
     because a record arrived: all that waited for one)."""
-    line = next((line for line, item in items.items() if item.id == entry.extra.get("item")), None)
+    line = next((line for line, item in items.items() if item.id == entry.extra.get("item") or _all_settled(item, entry)), None)
     if line is None:
         return
     item = items[line]
-    if entry.resolves and set(item.seqs) <= set(entry.resolves):
+    if _all_settled(item, entry):
         del items[line]
         return
     closes = entry.extra.get("closes", ())

@@ -53,6 +53,17 @@ async def test_discarding_it_leaves_the_first(asked: tuple[str, Device, Device],
     assert await ben.inbox() == []
 
 
+async def test_typing_outside_of_the_text_is_held_and_shows_what_was_typed(store: Store, ben: MemberSession, device: Devices,
+                                                                           new_id: NewId) -> None:
+    note, laptop = new_id(), device(ben)
+    await laptop.create("notes", note, {"title": "a", "body": "short"})
+    await laptop.catch_up()
+    held = await laptop.type("notes", note, "/body", 99, 0, "far out")
+    assert held.inbox_id is not None
+    item = await store.inbox_item(ben.caller, held.inbox_id)
+    assert item["texts"] == {"body": {"mine": "far out", "theirs": "short"}}
+
+
 async def test_a_third_value_settles_both(asked: tuple[str, Device, Device], ben: MemberSession) -> None:
     await ben.settle((await ben.inbox())[0]["id"], {"/price": "15.00"})
     assert str((await ben.get(Note, asked[0])).price) == "15.00"

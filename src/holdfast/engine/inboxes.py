@@ -91,9 +91,13 @@ async def _texts_if_applied(sight: Sight, item: Item, row: Row) -> dict[str, dic
     if any(entry.erased for entry in later):
         return {name: {"mine": _typed(texts), "theirs": row.fields[name]} for name, texts in item.texts.items()}
     collection = sight.schema.collections[item.collection]
-    return {name: {"mine": text.apply(row.fields[name], core_inbox.text_as_applied(item, texts, name, later, collection)),
-                   "theirs": row.fields[name]}
-            for name, texts in item.texts.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for name, texts in item.texts.items():
+        stands = row.fields[name]
+        change = core_inbox.text_as_applied(item, texts, name, later, collection)
+        mine = text.apply(stands, change) if text.fits(change, len(stands)) else _typed(texts)     # an edit outside of the text waits too
+        found[name] = {"mine": mine, "theirs": stands}
+    return found
 
 
 def _typed(texts: Sequence[HeldText]) -> str:

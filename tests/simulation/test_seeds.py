@@ -25,6 +25,7 @@ FOUND = (
     308, 397, 409, 489,         # a page for which the disk had no room, a line that waits: asked for again and again without a pause
     386,                        # what was typed into a record that a restored server did not have yet waited without its words
     1268,                       # own entries that came again with a record that had been forgotten, taken for somebody else's
+    100_810,                    # a heartbeat of before the cursor was named anew moved it past what the disk had had no room for
     4467,                       # under the new id of a forked device its insertion stood elsewhere, and its next deletion hit it
     2037,                       # what was held of a hidden record was not sent again to a server that was put back
     665, 688,                   # few refusals allowed a minute: minutes until a line is begun anew

@@ -2,7 +2,8 @@
 
 Rules of the file. The server hands changes after the cursor that the device named, in order and without gaps; each message starts where
 the one before it ended (`_cursor`). A message that cannot be kept (the disk) is dropped, and everything after it, until the disk takes
-writes again: then the device names its cursor anew.
+writes again: then the device names its cursor anew, on another socket. On this one a heartbeat of before may still be under way, and its
+cursor is past what was dropped.
 """
 
 from __future__ import annotations
@@ -202,7 +203,7 @@ class Session:
                 self._device.try_to_write()
             # an edit, too, may have found that the disk takes writes again
             if self._gap and self._device.failure is None and self._device.runtime.monotonic() >= self._again_at:
-                await self._resume()
+                return      # on a socket of its own: what is still under way on this one would be taken for what follows the gap
             went = await sending.push_due(self._push)
             if sending.must_pull:
                 sending.must_pull = False
@@ -230,7 +231,6 @@ class Session:
 
     async def _resume(self) -> None:
         """Name the cursor anew: what follows it comes again, or the server says that it is of another history."""
-        self._gap = False
         self._cursor = self._device.meta.get("cursor")
         await self._live.resume(self._cursor)
 

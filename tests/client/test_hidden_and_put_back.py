@@ -3,16 +3,20 @@ Defends P1: what was typed is at the server again, whether the record is still h
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from holdfast import Record, Text, own, role
 from holdfast.client import Replica, State
+from holdfast.client.transport import ChannelClosed
 from holdfast.engine.opening import open_store
 from holdfast.server.app import asgi_app
 from holdfast.server.settings import Settings
+from holdfast.testing.asgi import Leg
 from tests.client.telling import until
 from tests.client.virtual import VirtualRuntime, run_virtually
 from tests.client.world import World
@@ -76,8 +80,8 @@ class Office:
         async with self.store.storage.reader() as reader:
             return " ".join(str((item.parts, item.texts)) for item in await reader.inbox("acme", limit=100))
 
-    def writers(self) -> AbstractAsyncContextManager[Replica]:
-        return self.world.replica("ben", email=WRITER, records=[Page])
+    def writers(self, **options: Any) -> AbstractAsyncContextManager[Replica]:
+        return self.world.replica("ben", email=WRITER, records=[Page], **options)
 
 
 def told(folder: Path, story: Callable[[Office], Awaitable[None]]) -> None:
@@ -161,5 +165,64 @@ def test_what_was_held_and_rests_on_something_that_is_lost_too_is_made_anew_with
         async with office.writers() as replica:
             assert await replica.synced()
             assert replica.get(Page, page.id).body == await office.body_of(page) == "seen kept"
+
+    told(tmp_path, story)
+
+
+class Late:
+    """A `Fault`. It notes each push of what was typed; `arrives`, if there is one, is awaited before the next of them, and then the socket
+    is cut, before the device hears of it."""
+
+    def __init__(self) -> None:
+        self.pushed: list[Any] = []
+        self.arrives: Callable[[], Awaitable[None]] | None = None
+        self.cuts = False
+
+    async def __call__(self, leg: Leg, what: str) -> None:
+        if leg == "send" and "kept" in what:
+            self.pushed.append(json.loads(what)["mutations"])
+            arrives, self.arrives = self.arrives, None
+            if arrives is not None:
+                await arrives()
+                self.cuts = True
+        elif leg == "receive" and self.cuts:
+            self.cuts = False
+            raise ChannelClosed()
+
+
+def test_what_arrived_late_and_was_hidden_then_is_sent_again_by_what_the_server_says_of_it(tmp_path: Path) -> None:
+    """The server is put back, and a push from before that arrives while the device makes its work anew: the server knows the id with other
+    content, and the device is not shown the entry. Put back again, the server has it from the device again."""
+
+    async def story(office: Office) -> None:
+        late, page = Late(), await made(office)
+        await office.back_up()
+        owner = await office.store.member("acme", OWNER)
+        await office.store.change(owner.caller, "pages", page.id, fields={"body": "once more seen "})
+        async with office.writers(fault=late) as replica:
+            assert await replica.synced()
+            body = replica.text(replica.get(Page, page.id), "body")
+            body.append("kept")
+            body.close()
+            assert await replica.synced()
+            device_id = replica.device_id
+        await office.put_back()
+
+        async def arrives() -> None:
+            writer = await office.store.member("acme", WRITER)
+            reply = await office.store.push(writer.caller, device_id, [json.dumps(one).encode() for one in late.pushed[0]])
+            assert all(one.outcome != "refused" for one in reply.results)
+            await office.give(page, OWNER)
+
+        late.arrives = arrives
+        async with office.writers(fault=late) as replica:
+            assert await replica.synced()
+            assert replica.find(Page, page.id) is None and not replica.pending() and not replica.refused()
+        assert late.pushed[1] != late.pushed[0] == late.pushed[-1], "made anew, and then as it was at first"
+        await office.put_back()
+        async with office.writers() as replica:
+            assert await replica.synced()
+            assert replica.get(Page, page.id).body == await office.body_of(page)
+        assert "kept" in await office.body_of(page) + await office.waiting()
 
     told(tmp_path, story)

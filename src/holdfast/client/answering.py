@@ -20,7 +20,7 @@ import msgspec
 
 from holdfast.client.device import Device, with_changes
 from holdfast.client.new_id import new_id_of
-from holdfast.client.outbox import ACTIONS, Answer, Key, OutboxRow, answer_of, mutation_of
+from holdfast.client.outbox import ACTIONS, Answer, Key, Made, OutboxRow, answer_of, mutation_of
 from holdfast.client.replica_store import Line
 from holdfast.core.entry import ForkedFrom
 from holdfast.core.errors import WorldError
@@ -167,14 +167,16 @@ def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monoto
             continue                                # it came back in a pull before, or this answer is an old one
         problem = result.error if result.outcome == "refused" else None
         if problem is not None and problem.code == "id_reused" and row.made.resent:
-            problem = None                          # the server had it after all, with the content of the first time
+            if row.made.first is not None:
+                replaced.append((row, _as_first_sent(row, row.made.first)))
+                continue
+            problem = None                          # the server has it after all, with what content is not known here
         if result.outcome == "refused" and problem is not None:
             _sort_refusal(device, row, problem, lanes, monotonic, outcome, finals, replaced, now)
             continue
         after = msgspec.structs.replace(row, state="acknowledged", answer=answer_of(result, now))
         if result.outcome == "refused":
             after.answer = Answer(outcome="applied", receipt="committed", at=now, seq=0)
-            after.made = row.made.first or row.made
         replaced.append((row, after))
         outcome.acknowledged += 1
         outcome.held |= result.receipt == "held"
@@ -194,6 +196,11 @@ def take_answers(device: Device, results: Sequence[Result], lanes: Lanes, monoto
         _refuse(device, row, problem, lanes, monotonic, outcome)
     device.tell({row.key for row, _ in replaced} | {row.key for row, _ in finals})
     return outcome
+
+
+def _as_first_sent(row: OutboxRow, first: Made) -> OutboxRow:
+    """The server had it after all, with the content of the first time: sent as that, it is answered with what became of it, and where."""
+    return msgspec.structs.replace(row, state="sent", made=with_changes(first, resent=True), answer=None)
 
 
 def _meta_after(outcome: Outcome, now: int) -> dict[str, Any]:

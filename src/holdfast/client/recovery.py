@@ -9,7 +9,7 @@ the shared entry are put back, so the chain is whole.
 Rules of the file.
 - One transaction, of which nothing is told before its end: nobody edits in the middle of it.
 - A mutation that had been sent is made anew under its id: it remembers its first content (`first`). Should a message from before the
-  reset still arrive, the server has that, and says `id_reused` to the new one: which then counts as acknowledged.
+  reset still arrive, the server has that, and says `id_reused` to the new one: it is sent as it was at first, and acknowledged so.
 - A record whose kept entries do not lead back is dropped and asked for. So is one with own work that was never seen to come back
   (`client.unseen`); where that was made on what is shared, it is sent again as it is.
 """

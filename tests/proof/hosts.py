@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,15 +72,19 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, VARIABLE: str(folder.with_name(folder.name + ".witness")), "HOLDFAST_MASTER_KEY": MASTER_KEY}
 
 
+def state_of(process_id: int) -> str:
+    """The letter that the system gives it; X if there is no such process (any more)."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 def freeze(process_id: int) -> None:
     """Stop a process, and wait until the system says so."""
     os.kill(process_id, signal.SIGSTOP)
     for _ in range(10_000):
-        try:
-            state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return
-        if state in "TtZX":
+        if state_of(process_id) in "TtZX":
             return
 
 
@@ -258,6 +263,7 @@ class ServedHost:
         process.wait()
         process.stdout.close()
         await self._disconnect()
+        await ended(writers)
         return inside and whole
 
     def kill_writer(self) -> bool:
@@ -305,6 +311,14 @@ def is_running(process_id: int) -> bool:
 def memory_of(process_id: int) -> int:
     """Resident bytes of a process."""
     return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def ended(processes: list[int], seconds: float = 20) -> None:
+    """Wait until processes that are not ours to wait for have ended: until then they hold what they held."""
+    give_up = time.monotonic() + seconds
+    while any(state_of(one) not in "ZX" for one in processes):
+        assert time.monotonic() < give_up, f"processes {processes} go on after their server's end"
+        await asyncio.sleep(0.005)
 
 
 def children_of(process_id: int) -> list[int]:

@@ -105,7 +105,8 @@ class Hints:
         until = self._runtime.monotonic() + LOOKED_EVERY_S
         while (left := until - self._runtime.monotonic()) > 0:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left)
+                async with asyncio.timeout(left):   # `wait_for` of Python 3.11 can lose a cancellation that comes with the wake-up
+                    await self._wake.wait()
             if self._pending:
                 await self._runtime.sleep(GATHERED_FOR_S)
                 await self._send()

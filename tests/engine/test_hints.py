@@ -1,4 +1,4 @@
-"""Hints between servers end when their store is closed, whatever arrives in that moment. Defends P1: a server that does not end is killed."""
+"""Hints between servers end when their store is closed, whatever arrives then. Defends P1: a server that does not end is killed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from holdfast.storage.layout import Table, describe, fingerprint, quoted, tables
 from holdfast.storage.metadata import FIXED, metadata_of
 from holdfast.storage.row_codec import RowCodec
 from holdfast.storage.sqlite import Upcaster
-from holdfast.storage.standing import REVISION_TABLE, Layout, stored_layout
+from holdfast.storage.standing import REVISION_TABLE, Layout, raise_if_unconverted, stored_layout
 
 __all__ = ["REVISIONS_FOLDER", "compare", "connected", "migrate"]
 
@@ -65,7 +65,7 @@ def _migrate(connection: apsw.Connection, schema: Schema, upcast: Upcaster | Non
         with connected(connection) as tools:
             _revise_fixed(tools)
             stored = stored_layout(connection)
-            _raise_if_unconverted(stored, schema)
+            raise_if_unconverted(stored, schema)
             aside = _set_aside(connection, stored, schema)
             _add_missing(tools, schema)
     except sa.exc.DBAPIError as error:
@@ -131,20 +131,6 @@ def _add_missing(tools: sa.Connection, schema: Schema) -> None:
             name = getattr(operation, "table_name", "a table")
             raise StorageConstraint(f"Records of {name} hold one value of a field that is declared unique now; nothing was changed.",
                                     hint="Change one of them first, or declare the field without `unique`.") from error
-
-
-def _raise_if_unconverted(stored: Layout, schema: Schema) -> None:
-    """A column whose values stand otherwise needs an upcaster, and so a higher contract."""
-    for table in tables_of(schema).values():
-        before = stored.get(table.name)
-        if before is None or before["contract"] < table.contract:
-            continue
-        for column in table.fields:
-            old = before["columns"].get(column.name, column.representation)
-            if old != column.representation and column.name in before["fields"]:
-                raise DeclarationError(f"{table.name}.{column.name} is stored as {old} and declared as {column.representation} now.",
-                                       hint="Raise the contract and give an upcaster with `convert`, or choose another name.",
-                                       field=column.name)
 
 
 def _set_aside(connection: apsw.Connection, stored: Layout, schema: Schema) -> dict[str, dict[str, str]]:

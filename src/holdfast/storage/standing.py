@@ -11,11 +11,11 @@ from typing import Any, Final
 import apsw
 import orjson
 
-from holdfast.core.errors import StorageNewer
+from holdfast.core.errors import DeclarationError, StorageNewer
 from holdfast.core.schema import Schema
-from holdfast.storage.layout import REVISIONS, describe
+from holdfast.storage.layout import REVISIONS, describe, tables_of
 
-__all__ = ["REVISION_TABLE", "Layout", "Standing", "differences", "standing_of", "stored_layout"]
+__all__ = ["REVISION_TABLE", "Layout", "Standing", "differences", "raise_if_unconverted", "standing_of", "stored_layout"]
 
 REVISION_TABLE: Final = "hf_revision"
 Layout = dict[str, Any]
@@ -78,3 +78,17 @@ def differences(name: str, stored: Layout | None, declared: Layout) -> list[str]
         *(f"let {name}.{column} refer to {target}" for column, target in declared["references"]
           if [column, target] not in stored["references"]),
     ]
+
+
+def raise_if_unconverted(stored: Layout, schema: Schema) -> None:
+    """A column whose values stand otherwise needs an upcaster, and so a higher contract. Raises DeclarationError."""
+    for table in tables_of(schema).values():
+        before = stored.get(table.name)
+        if before is None or before["contract"] < table.contract:
+            continue
+        for column in table.fields:
+            old = before["columns"].get(column.name, column.representation)
+            if old != column.representation and column.name in before["fields"]:
+                raise DeclarationError(f"{table.name}.{column.name} is stored as {old} and declared as {column.representation} now.",
+                                       hint="Raise the contract and give an upcaster with `convert`, or choose another name.",
+                                       field=column.name)

@@ -21,7 +21,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from holdfast.core.entry import Row
-from holdfast.core.errors import DeclarationError, StorageConstraint
+from holdfast.core.errors import StorageConstraint
 from holdfast.core.schema import Collection, Schema
 from holdfast.storage.layout import Table, describe, fingerprint, quoted, tables_of
 from holdfast.storage.postgres.ddl import Drawn, drawn, indexes_of
@@ -33,7 +33,7 @@ from holdfast.storage.postgres.roles import missing_roles, role_statements
 from holdfast.storage.postgres.standing import meta, outdated_policies, revision_of, standing_of
 from holdfast.storage.postgres.upcasting import upcast_rows
 from holdfast.storage.protocol import Tenant
-from holdfast.storage.standing import Layout
+from holdfast.storage.standing import Layout, raise_if_unconverted
 
 __all__ = ["RowUpcaster", "migrate"]
 
@@ -77,7 +77,7 @@ class _Migration:
         await self._revise_fixed()
         text = await meta(connection, "layout")
         stored: Layout = {} if text is None else orjson.loads(text)
-        _raise_if_unconverted(stored, schema)
+        raise_if_unconverted(stored, schema)
         aside = await self._draw(stored)
         await self._write_policies()
         await connection.execute("RESET ROLE")      # rows are rewritten past the policies
@@ -207,17 +207,3 @@ def _free_name(wanted: str, taken: Iterable[str]) -> str:
         number += 1
         name = f"{wanted}_{number}"
     return name
-
-
-def _raise_if_unconverted(stored: Layout, schema: Schema) -> None:
-    """A column whose values stand otherwise needs an upcaster, and so a higher contract."""
-    for table in tables_of(schema).values():
-        before = stored.get(table.name)
-        if before is None or before["contract"] < table.contract:
-            continue
-        for column in table.fields:
-            old = before["columns"].get(column.name, column.representation)
-            if old != column.representation and column.name in before["fields"]:
-                raise DeclarationError(f"{table.name}.{column.name} is stored as {old} and declared as {column.representation} now.",
-                                       hint="Raise the contract and give an upcaster with `convert`, or choose another name.",
-                                       field=column.name)

@@ -18,7 +18,7 @@ from holdfast.storage.columns import SqlValue
 from holdfast.storage.compact import hex_text, packed_hex, split_id, unsplit_id
 from holdfast.storage.op_codec import decode_ops, decode_undo, encode_ops, encode_undo
 
-__all__ = ["COLUMNS", "KIND_NUMBERS", "Names", "SqlRow", "decode_entry", "encode_entry"]
+__all__ = ["COLUMNS", "KIND_NUMBERS", "Names", "SqlRow", "body_parts", "decode_entry", "encode_entry"]
 
 SqlRow = tuple[Any, ...]
 
@@ -67,6 +67,13 @@ def encode_entry(entry: Entry, names: Names, salt: bytes | None, after_seq: int 
 
 
 def _body(entry: Entry) -> bytes | None:
+    parts = body_parts(entry)
+    return _encode(parts) if parts else None
+
+
+def body_parts(entry: Entry) -> list[Any]:
+    """What can be erased of an entry, ready to be encoded: ops, their inverse, what was sent, what was not applied, what is beside it; what
+    is nothing at the end is left out."""
     parts: list[Any] = [
         encode_ops(entry.ops),
         encode_undo(entry.undo, entry.ops),
@@ -76,9 +83,7 @@ def _body(entry: Entry) -> bytes | None:
     ]
     while parts and parts[-1] is None:
         parts.pop()
-    if parts == [[]]:
-        parts.clear()
-    return _encode(parts) if parts else None
+    return [] if parts == [[]] else parts
 
 
 def _rare(entry: Entry, behalf_no: int | None) -> bytes | None:

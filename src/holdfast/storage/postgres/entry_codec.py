@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.core.entry import Entry, ForkedFrom, Request, Unapplied
-from holdfast.storage.entry_codec import KIND_NUMBERS, KINDS, OUTCOMES
-from holdfast.storage.op_codec import decode_ops, decode_undo, encode_ops, encode_undo
+from holdfast.storage.entry_codec import KIND_NUMBERS, KINDS, OUTCOMES, body_parts
+from holdfast.storage.op_codec import decode_ops, decode_undo
 from holdfast.storage.postgres.names import qualified
 from holdfast.storage.postgres.row_codec import anchored
 
@@ -55,18 +55,8 @@ def encode_entry(entry: Entry, salt: bytes | None) -> list[str | None]:
 
 
 def body_text(entry: Entry) -> str | None:
-    parts: list[Any] = [
-        encode_ops(entry.ops),
-        encode_undo(entry.undo, entry.ops),
-        None if entry.sent is None else encode_ops(entry.sent),
-        entry.unapplied or None,
-        entry.extra or None,
-    ]
-    while parts and parts[-1] is None:
-        parts.pop()
-    if parts == [[]]:
-        return None
-    return _encode(parts).decode()
+    parts = body_parts(entry)
+    return _encode(parts).decode() if parts else None
 
 
 def _rare(entry: Entry) -> str | None:
